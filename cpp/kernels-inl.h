@@ -1,0 +1,154 @@
+// The formula on Highway vectors, and the conversions on its two ends.
+//
+// Every operation is rounded once to the lanes' type, in the order of the numeric contract, and
+// raises exactly the IEEE flags divide, overflow, underflow and invalid of its scalar twin.
+
+#if defined(INVDECAY_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef INVDECAY_KERNELS_INL_H_
+#undef INVDECAY_KERNELS_INL_H_
+#else
+#define INVDECAY_KERNELS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace invdecay {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Largest integer not above v. Lanes: any. Error: none. Range: all, NaN and infinities too.
+// Highway's emulations for the targets without a rounding instruction raise a spurious INVALID.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Floor(D d, V v) {
+#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  using T = hn::TFromD<D>;
+  const hn::RebindToSigned<D> di;
+  // From 2^(mantissa bits) on, every number is an integer; NaN and infinities compare above too.
+  const V integers_only = hn::Set(d, sizeof(T) == 4 ? T{1 << 23} : T{1LL << 52});
+  const V magnitude = hn::Abs(v);
+  const auto has_fraction =
+      hn::RebindMask(d, hn::Lt(hn::BitCast(di, magnitude), hn::BitCast(di, integers_only)));
+  const V small = hn::IfThenElseZero(has_fraction, v);
+  const V rounded =
+      hn::CopySign(hn::Sub(hn::Add(hn::Abs(small), integers_only), integers_only), small);
+  const V floored =
+      hn::IfThenElse(hn::Gt(rounded, small), hn::Sub(rounded, hn::Set(d, T{1})), rounded);
+  return hn::IfThenElse(has_fraction, floored, v);
+#else
+  (void)d;
+  return hn::Floor(v);
+#endif
+}
+
+// How far the schedule has come: step / decay_steps, floored in the staircase form.
+// Lanes: any. Error: one rounding. Range: all.
+template <Form form, class D, class V = hn::Vec<D>>
+HWY_INLINE V Progress(D d, V step, V decay_steps) {
+  const V p = hn::Div(step, decay_steps);
+  return form == Form::kStaircase ? Floor(d, p) : p;
+}
+
+// initial_learning_rate / (1 + decay_rate * p). Lanes: any. Error: one rounding per operation.
+// Range: all.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V LearningRate(D d, V p, V initial_learning_rate, V decay_rate) {
+  const V one = hn::Set(d, hn::TFromD<D>{1});
+  return hn::Div(initial_learning_rate, hn::Add(one, hn::Mul(decay_rate, p)));
+}
+
+// ------------------------------ Steps into the arithmetic type, one rounding
+
+// Lanes whose vectors hold a step of type StepT as well as its conversion to T. 64-bit integers,
+// and uint32 on its way to float32, pass through float64 lanes.
+template <class T, class StepT>
+using StepTag = std::conditional_t<std::is_same_v<T, float> && std::is_integral_v<StepT> &&
+                                       !std::is_same_v<StepT, std::int32_t>,
+                                   hn::Rebind<float, hn::ScalableTag<double>>, hn::ScalableTag<T>>;
+
+// float64 to float32. Lanes: half of the float64 vector's bytes. Error: one rounding. Range: all;
+// overflows to infinity. Highway's scalar form saturates to the largest float instead.
+template <class DF, class V>
+HWY_INLINE hn::Vec<DF> Demote(DF df, V v) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  HWY_ALIGN double from[hn::MaxLanes(df)];
+  HWY_ALIGN float to[hn::MaxLanes(df)];
+  hn::Store(v, hn::Rebind<double, DF>(), from);
+  for (size_t i = 0; i < hn::MaxLanes(df); ++i) to[i] = static_cast<float>(from[i]);
+  return hn::Load(df, to);
+#else
+  return hn::DemoteTo(df, v);
+#endif
+}
+
+// Folds the bits that float64 might round away into one sticky bit, far below the last bit of
+// float32: the result converts to float64 exactly and from there to float32 as v would.
+template <class DI, class V = hn::Vec<DI>>
+HWY_INLINE V FoldForFloat32(DI di, V v) {
+  using Int = hn::TFromD<DI>;
+  const V low = hn::And(v, hn::Set(di, Int{0xFFF}));
+  const V high = hn::AndNot(hn::Set(di, Int{0xFFF}), v);
+  const V folded =
+      hn::Or(high, hn::IfThenZeroElse(hn::Eq(low, hn::Zero(di)), hn::Set(di, Int{0x800})));
+  // Below 2^53 v itself is exact. Bits 53 and up are all equal there, once v is made positive.
+  const V top = hn::ShiftRight<52>(v);
+  const auto exact =
+      hn::Or(hn::Eq(top, hn::Zero(di)), hn::Eq(top, hn::Set(di, static_cast<Int>(-1))));
+  return hn::IfThenElse(exact, v, folded);
+}
+
+// Integers, in the lanes of di, to float64 or float32. Error: one rounding. Range: all.
+template <class D, class DI, class V = hn::Vec<DI>>
+HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
+  using Int = hn::TFromD<DI>;
+  const hn::Rebind<double, D> dd;
+  if constexpr (std::is_same_v<hn::TFromD<D>, float>) {
+    if constexpr (std::is_same_v<Int, std::int32_t>) {
+      return hn::ConvertTo(d, v);
+    } else if constexpr (std::is_same_v<Int, std::uint32_t>) {
+      return Demote(d, ConvertInteger(dd, di, v));
+    } else {
+      return Demote(d, ConvertInteger(dd, di, FoldForFloat32(di, v)));
+    }
+  } else if constexpr (std::is_same_v<Int, std::int32_t>) {
+    return hn::PromoteTo(d, v);
+  } else if constexpr (std::is_same_v<Int, std::uint32_t>) {
+    // Shifted into the range of int32 and back, both exact.
+    const auto shifted =
+        hn::BitCast(hn::RebindToSigned<DI>(), hn::Xor(v, hn::Set(di, 0x80000000u)));
+    return hn::Add(hn::PromoteTo(d, shifted), hn::Set(d, 2147483648.0));
+  } else if constexpr (std::is_same_v<Int, std::int64_t>) {
+    return hn::ConvertTo(d, v);
+  } else {
+    // Both halves convert exactly; their sum is the one rounding.
+    const hn::RebindToSigned<DI> ds;
+    const auto high = hn::ConvertTo(d, hn::BitCast(ds, hn::ShiftRight<32>(v)));
+    const auto low = hn::ConvertTo(d, hn::BitCast(ds, hn::And(v, hn::Set(di, Int{0xFFFFFFFF}))));
+    return hn::Add(hn::Mul(high, hn::Set(d, 4294967296.0)), low);
+  }
+}
+
+// The steps from p on, in the lanes of d. Error: one rounding. Range: all.
+template <class D, class StepT>
+HWY_INLINE hn::Vec<D> LoadSteps(D d, const StepT* HWY_RESTRICT p) {
+  const hn::Rebind<StepT, D> ds;
+  const auto v = hn::LoadU(ds, p);
+  if constexpr (std::is_same_v<StepT, hn::TFromD<D>>) {
+    return v;
+  } else if constexpr (std::is_floating_point_v<StepT>) {
+    return hn::PromoteTo(d, v);
+  } else {
+    return ConvertInteger(d, ds, v);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace invdecay
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard per target

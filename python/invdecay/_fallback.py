@@ -1,0 +1,330 @@
+"""The kernels composed of NumPy's own ufuncs, for where the native module is missing.
+
+`formula` is the one place in Python where the formula stands: the fallback kernels, single
+numbers and arrays of other libraries all go through it.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK = 8192
+"""Elements evaluated at once: small enough for every temporary to stay in the L1/L2 cache."""
+
+
+def formula(
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    floor: Callable[[Any], Any] | None,
+) -> Any:
+    """Inverse time decay of `step` in the arithmetic of its operands, each operation rounded once.
+
+    The order of operations is Keras's and is part of the numeric contract. `floor` is the floor
+    function of the operands' library for the staircase form, None for the continuous one.
+    """
+    p = step / decay_steps
+    if floor is not None:
+        p = floor(p)
+    return initial_learning_rate / (1 + decay_rate * p)
+
+
+# ---------------------------------------------------------------- floating-point flags
+
+DIVIDE, OVER, UNDER, INVALID = 1, 2, 4, 8  # NumPy's NPY_FPE_* bits
+
+_RAISERS: tuple[tuple[int, Callable[[], object]], ...] = (
+    (DIVIDE, lambda: np.divide(1.0, 0.0)),
+    (OVER, lambda: np.multiply(sys.float_info.max, 2.0)),
+    (UNDER, lambda: np.multiply(sys.float_info.min, sys.float_info.min)),
+    (INVALID, lambda: np.subtract(np.inf, np.inf)),
+)
+
+
+def report_flags(name: str, flags: int) -> None:
+    """Warn, raise or call as `numpy.errstate` says, once for each floating-point flag set."""
+    for bit, raise_it in _RAISERS:
+        if flags & bit:
+            raise_it()
+
+
+class _Flags:
+    """Gathers the floating-point flags of the NumPy calls made inside its `with` block."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def __call__(self, kind: str, flags: int) -> None:
+        self.value |= flags
+
+
+@contextmanager
+def _gathered_flags() -> Iterator[_Flags]:
+    flags = _Flags()
+    with np.errstate(all="call", call=flags):
+        yield flags
+
+
+# ---------------------------------------------------------------- dtypes
+
+_STEP_LOOPS = tuple(np.dtype(t) for t in ("int32", "uint32", "int64", "uint64"))
+
+
+def _weak_dtype(operand: Any) -> Any:
+    """What NumPy promotion (NEP 50) sees: Python numbers stay weak, all else is its dtype."""
+    if type(operand) in (int, float, complex):
+        return operand
+    return np.asanyarray(operand).dtype
+
+
+def _loop_dtypes(
+    name: str, operands: Sequence[Any], signature: Sequence[np.dtype[Any] | None]
+) -> list[np.dtype[Any]]:
+    """The dtypes of the loop that the native ufunc's promoter picks for the same call."""
+    asked = next((dtype for dtype in reversed(signature) if dtype is not None), None)
+    if asked is None:
+        seen = [_weak_dtype(operand) for operand in operands]
+        try:
+            asked = np.result_type(*seen)
+        except TypeError:
+            asked = np.dtype(object)
+        if asked.kind in "biu":
+            asked = np.dtype(np.float64)
+        elif asked == np.float16:
+            asked = np.dtype(np.float32)
+    if asked not in (np.float32, np.float64):
+        dtypes = ", ".join(str(np.asanyarray(operand).dtype) for operand in operands)
+        msg = f"{name}: the arithmetic is float32 or float64, which ({dtypes})"
+        msg += f" with dtype={asked} is not; pass dtype= or convert the arguments"
+        raise TypeError(msg)
+    step = np.asanyarray(operands[0]).dtype
+    if signature[0] is not None:
+        step = signature[0]
+    elif step in _STEP_LOOPS:
+        step = step.newbyteorder("=")
+    elif type(operands[0]) is int:
+        step = np.dtype(np.int64)
+    elif step.kind in "biu":
+        step = np.dtype(np.int32)
+    elif step != np.float32:
+        step = asked
+    return [step, asked, asked, asked, asked]
+
+
+# ---------------------------------------------------------------- the ufuncs
+
+
+class FallbackUfunc:
+    """One decay form with the calling conventions of a `numpy.ufunc`, in pure Python.
+
+    `numpy.nditer` does the broadcasting, casting, buffering and overlap handling that NumPy's
+    ufunc machinery does for the native one. ``at``, ``reduce`` and the other methods that take
+    no four-argument function are absent, and so is ``types``.
+    """
+
+    nin, nout, nargs = 4, 1, 5
+    signature = None
+    identity = None
+    __module__ = "invdecay"
+
+    def __init__(self, name: str, floor: Callable[[Any], Any] | None) -> None:
+        self.__name__ = self.__qualname__ = name
+        self._floor = floor
+
+    def __repr__(self) -> str:
+        return f"<ufunc '{self.__name__}' (fallback)>"
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not 4 <= len(args) <= 5:
+            msg = f"{self.__name__}() takes from 4 to 5 positional arguments but {len(args)} were given"
+            raise TypeError(msg)
+        if len(args) == 5:
+            if "out" in kwargs:
+                msg = f"{self.__name__}() got out both by position and by keyword"
+                raise TypeError(msg)
+            kwargs["out"] = args[4]
+        inputs, out = args[:4], kwargs.get("out")
+        if out is None:
+            kwargs.pop("out", None)
+        elif not isinstance(out, tuple):
+            kwargs["out"] = (out,)
+        overrides = _array_ufunc_overrides((*inputs, *kwargs.get("out", ())))
+        if not overrides:
+            return self._evaluate(inputs, **kwargs)
+        for operand in overrides:
+            result = type(operand).__array_ufunc__(operand, self, "__call__", *inputs, **kwargs)
+            if result is not NotImplemented:
+                return result
+        kinds = ", ".join(type(operand).__name__ for operand in overrides)
+        raise TypeError(f"{self.__name__}: no operand implements it for the types: {kinds}")
+
+    def _evaluate(
+        self,
+        inputs: Sequence[Any],
+        *,
+        out: tuple[Any] = (None,),
+        where: Any = True,
+        casting: Any = "same_kind",
+        order: Any = "K",
+        dtype: npt.DTypeLike = None,
+        signature: Any = None,
+        subok: bool = True,
+    ) -> Any:
+        asked = _signature(signature, dtype)
+        dtypes = _loop_dtypes(self.__name__, inputs, asked)
+        (target,) = out
+        if target is not None and not isinstance(target, np.ndarray):
+            raise TypeError("return arrays must be of ArrayType")
+        if target is not None and not target.flags.writeable:
+            raise ValueError("output array is read-only")
+        masked = where is not True
+        arrays = [np.asanyarray(x, dtypes[0] if type(x) is int else None) for x in inputs[:1]]
+        arrays += [np.asanyarray(x) for x in inputs[1:]]
+        operands: list[Any] = [np.asarray(a) for a in arrays]
+        operands.append(None if target is None else np.asarray(target))
+        elementwise = "overlap_assume_elementwise"
+        flags: list[list[str]] = [["readonly", "aligned", "nbo", elementwise]] * 4
+        write = "readwrite" if masked and target is not None else "writeonly"
+        flags.append(
+            [write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise]
+        )
+        if masked:
+            operands.append(np.asarray(where, dtype=np.bool_))
+            flags.append(["readonly", "aligned", "nbo"])
+            dtypes.append(np.dtype(np.bool_))
+        iterator = np.nditer(
+            operands,
+            flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
+            op_flags=flags,
+            op_dtypes=dtypes,
+            order=order,
+            casting=casting,
+            buffersize=BLOCK,
+        )
+        arithmetic = dtypes[4]
+        with _gathered_flags() as gathered, iterator:
+            result = iterator.operands[4]
+            for step, *hyper, block, mask in iterator if masked else _with_true(iterator):
+                if mask is not True:
+                    step, *hyper = (operand[mask] for operand in (step, *hyper))
+                block[mask if mask is not True else ...] = formula(
+                    step.astype(arithmetic, copy=False), *hyper, self._floor
+                )
+        report_flags(self.__name__, gathered.value)
+        if target is not None:
+            return target
+        return _wrapped(result, arrays, self, inputs, subok)
+
+
+def _with_true(iterator: Any) -> Iterator[tuple[Any, ...]]:
+    for blocks in iterator:
+        yield (*blocks, True)
+
+
+def _signature(signature: Any, dtype: npt.DTypeLike) -> list[np.dtype[Any] | None]:
+    """A ufunc's ``signature=`` and ``dtype=`` as five dtypes, None where nothing is asked."""
+    if signature is None:
+        return [None] * 4 + [None if dtype is None else np.dtype(dtype)]
+    if dtype is not None:
+        raise TypeError("cannot specify both 'signature' and 'dtype'")
+    if isinstance(signature, str):
+        signature = tuple(signature.replace("->", "")) if "->" in signature else (signature,)
+    parts = [None if part is None else np.dtype(part) for part in signature]
+    if len(parts) == 1:
+        return [None] * 4 + parts
+    if len(parts) != 5:
+        raise ValueError(f"signature must name 1 or 5 dtypes, got {signature!r}")
+    return parts
+
+
+def _array_ufunc_overrides(operands: Sequence[Any]) -> list[Any]:
+    """One operand of each type that overrides ufuncs, subclasses before their bases."""
+    found: list[Any] = []
+    for operand in operands:
+        method = getattr(type(operand), "__array_ufunc__", np.ndarray.__array_ufunc__)
+        if method is None:
+            raise TypeError(f"operand '{type(operand).__name__}' does not support ufuncs")
+        if method is np.ndarray.__array_ufunc__ or type(operand) in map(type, found):
+            continue
+        at = next(
+            (i for i, f in enumerate(found) if issubclass(type(operand), type(f))), len(found)
+        )
+        found.insert(at, operand)
+    return found
+
+
+def _wrapped(
+    result: npt.NDArray[Any],
+    arrays: Sequence[npt.NDArray[Any]],
+    ufunc: FallbackUfunc,
+    inputs: Sequence[Any],
+    subok: bool,
+) -> Any:
+    """The result as NumPy hands it out: subclasses wrapped, 0-d arrays as scalars."""
+    wrapper = max(arrays, key=lambda array: getattr(array, "__array_priority__", 0.0))
+    if subok and type(wrapper) is not np.ndarray:
+        return wrapper.__array_wrap__(result, (ufunc, tuple(inputs), 0), result.ndim == 0)
+    return result[()]
+
+
+continuous_decay = FallbackUfunc("continuous_decay", None)
+staircase_decay = FallbackUfunc("staircase_decay", np.floor)
+
+
+# ---------------------------------------------------------------- ranges
+
+
+def fill_range(
+    out: npt.NDArray[Any],
+    start: int,
+    step: int,
+    initial_learning_rate: float,
+    decay_steps: float,
+    decay_rate: float,
+    staircase: bool,
+    arithmetic: str,
+) -> int:
+    """Store the decay of ``start + i * step`` in ``out[i]`` and return the flags it raised."""
+    dtype = np.dtype(arithmetic)
+    hyper = (dtype.type(x) for x in (initial_learning_rate, decay_steps, decay_rate))
+    lr, steps, rate = hyper
+    offsets = np.arange(min(BLOCK, len(out)), dtype=np.int64) * step
+    with _gathered_flags() as gathered:
+        for i in range(0, len(out), BLOCK):
+            block = out[i : i + BLOCK]
+            at = (offsets[: len(block)] + (start + i * step)).astype(dtype)
+            block[...] = formula(at, lr, steps, rate, np.floor if staircase else None)
+    return gathered.value
+
+
+# ---------------------------------------------------------------- threads
+
+_process_limit = 1
+_this_thread = threading.local()
+
+
+def set_num_threads(n: int) -> None:
+    """Keep the number for `get_num_threads`; the fallback itself runs on the calling thread."""
+    global _process_limit
+    _process_limit = n or 1
+
+
+def get_num_threads() -> int:
+    """The number of threads asked for."""
+    return getattr(_this_thread, "limit", 0) or _process_limit
+
+
+def limit_this_thread(n: int) -> int:
+    """Override the number for calls of this Python thread (0: no override); return the old one."""
+    previous: int = getattr(_this_thread, "limit", 0)
+    _this_thread.limit = n
+    return previous

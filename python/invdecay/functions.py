@@ -1,0 +1,215 @@
+"""`inverse_time_decay`, the drop-in function, and what it shares with the schedule class."""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+
+from ._backend import continuous_decay, staircase_decay
+from ._fallback import formula
+
+_INF = math.inf
+
+
+def inverse_time_decay(
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    staircase: bool = False,
+    *,
+    out: Any = None,
+    **ufunc_kwargs: Any,
+) -> Any:
+    r"""Learning rate of the inverse-time-decay schedule at each step.
+
+    Parameters
+    ----------
+    step : array_like
+        Optimizer steps, counted from 0, of any real dtype.
+    initial_learning_rate : float or array_like
+        The learning rate at step 0.
+    decay_steps : float or array_like
+        Over how many steps the denominator grows by `decay_rate`; positive.
+    decay_rate : float or array_like
+        How much the denominator grows every `decay_steps` steps.
+    staircase : bool, optional
+        Hold the rate for `decay_steps` steps at a time instead of lowering it at each step.
+    out : ndarray, optional
+        Where to store the result; any real floating dtype, rounded once on store.
+    **ufunc_kwargs
+        ``where``, ``casting``, ``order``, ``dtype``, ``subok``: see :ref:`ufuncs.kwargs`.
+
+    Returns
+    -------
+    ndarray or scalar
+        Shape: the arguments' broadcast shape. Dtype: NumPy's promotion of the arguments
+        (float32 steps give float32, integer steps with Python floats give float64), or `dtype`.
+        For a step of another array-API library: an array of that library, on its device.
+
+    Raises
+    ------
+    TypeError
+        If a hyperparameter is no real number (a string, a boolean, a complex number, None).
+    ValueError
+        If a single hyperparameter is NaN or infinite, or `decay_steps` is not positive.
+        Arrays of hyperparameters follow IEEE arithmetic and `numpy.errstate` instead.
+
+    See Also
+    --------
+    InverseTimeDecay : the same as an object; precomputes ranges without a step buffer.
+    continuous_decay, staircase_decay : the two ufuncs behind this function.
+
+    Notes
+    -----
+    The operations and their order are those of Keras's ``InverseTimeDecay`` [1]_, each rounded
+    to the result's dtype:
+
+    .. math:: lr(step) = \frac{initial\_learning\_rate}{1 + decay\_rate \cdot (step / decay\_steps)}
+
+    with ``floor(step / decay_steps)`` in the staircase form.
+
+    References
+    ----------
+    .. [1] Keras, ``keras.optimizers.schedules.InverseTimeDecay``.
+
+    Examples
+    --------
+    >>> from invdecay import inverse_time_decay
+    >>> inverse_time_decay([0, 500, 1000], 0.1, decay_steps=1000, decay_rate=1.0)
+    array([0.1       , 0.06666667, 0.05      ])
+    >>> inverse_time_decay([0, 500, 1000], 0.1, 1000, 1.0, staircase=True)
+    array([0.1 , 0.1 , 0.05])
+    """
+    if not (
+        decay_steps.__class__ in _PLAIN
+        and 0.0 < decay_steps < _INF
+        and initial_learning_rate.__class__ in _PLAIN
+        and -_INF < initial_learning_rate < _INF
+        and decay_rate.__class__ in _PLAIN
+        and -_INF < decay_rate < _INF
+    ):
+        _check_single("initial_learning_rate", initial_learning_rate)
+        _check_single("decay_steps", decay_steps)
+        _check_single("decay_rate", decay_rate)
+    if step.__class__ not in _NUMPY:
+        xp = foreign_namespace(step)
+        if xp is not None:
+            if out is not None or ufunc_kwargs:
+                raise TypeError(f"out and ufunc keywords need NumPy steps, got {type(step)!r}")
+            return foreign_decay(
+                xp, step, initial_learning_rate, decay_steps, decay_rate, staircase
+            )
+    ufunc = staircase_decay if staircase else continuous_decay
+    if out is None and not ufunc_kwargs:
+        return ufunc(step, initial_learning_rate, decay_steps, decay_rate)
+    return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)
+
+
+# ---------------------------------------------------------------- hyperparameters
+
+_PLAIN = frozenset((int, float))
+_NUMPY = frozenset((np.ndarray, int, float, list, tuple))
+_NO_NUMBERS = (str, bytes, bool, np.bool_, complex, np.complexfloating, type(None))
+
+
+def check_hyperparameter(name: str, value: Any) -> float:
+    """Return one hyperparameter as a Python float, or say by its name what is wrong with it.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no single real number.
+    ValueError
+        If it is NaN, infinite or, for ``decay_steps``, not positive.
+    """
+    number = value
+    if isinstance(number, _NO_NUMBERS) or isinstance(getattr(number, "dtype", None), np.dtype):
+        if isinstance(number, _NO_NUMBERS) or number.dtype.kind not in "iuf" or number.shape:
+            raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        number = float(number)
+    except OverflowError:
+        number = math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    if name == "decay_steps" and number <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return number
+
+
+def _check_single(name: str, value: Any) -> None:
+    """Check a hyperparameter of `inverse_time_decay`: numbers by value, arrays only by kind."""
+    if not getattr(value, "shape", ()) and not isinstance(value, (list, tuple)):
+        check_hyperparameter(name, value)
+        return
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got an array of {dtype}")
+
+
+# ---------------------------------------------------------------- arrays of other libraries
+
+
+def overrides_ufuncs(array: Any) -> bool:
+    """Whether NumPy's ufuncs hand themselves over to `array` (Dask, xarray, pandas)."""
+    return getattr(type(array), "__array_ufunc__", None) is not None
+
+
+def foreign_namespace(array: Any) -> Any:
+    """Return the array-API namespace of another library's array, None for all that NumPy takes."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return None
+    import array_api_compat
+
+    if not array_api_compat.is_array_api_obj(array):
+        return None
+    if overrides_ufuncs(array) and not array_api_compat.is_cupy_array(array):
+        return None
+    return array_api_compat.array_namespace(array)
+
+
+def foreign_decay(
+    xp: Any,
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    staircase: bool,
+    dtype: str | None = None,
+) -> Any:
+    """Evaluate the formula in the array library `xp`, on the device of `step`.
+
+    `dtype` is the name of the arithmetic dtype; a library or device without it uses its default
+    float. None keeps a floating `step` as it is and takes that default for integers.
+    """
+    import array_api_compat
+
+    # A traced JAX array has no device; weak Python scalars keep its dtype and recompile nothing.
+    traced = array_api_compat.is_jax_array(step)
+    device = None if traced else array_api_compat.device(step)
+    info = xp.__array_namespace_info__()
+    if dtype is not None and dtype in info.dtypes(device=device, kind="real floating"):
+        arithmetic = getattr(xp, dtype)
+    elif dtype is None and xp.isdtype(step.dtype, "real floating"):
+        arithmetic = step.dtype
+    else:
+        arithmetic = info.default_dtypes(device=device)["real floating"]
+    if not xp.isdtype(step.dtype, ("bool", "real floating", "integral")):
+        raise TypeError(f"step must hold real numbers, got an array of {step.dtype}")
+
+    def operand(value: Any) -> Any:
+        if array_api_compat.is_array_api_obj(value):
+            return xp.astype(value, arithmetic)
+        # Off the CPU, dividing by a Python scalar may become a product with its reciprocal.
+        return value if traced else xp.full((), value, dtype=arithmetic, device=device)
+
+    hyper = [operand(value) for value in (initial_learning_rate, decay_steps, decay_rate)]
+    return formula(xp.astype(step, arithmetic), *hyper, xp.floor if staircase else None)
+
+
+def ufunc_of(staircase: bool) -> np.ufunc:
+    """Return the ufunc of one form of the schedule."""
+    return cast(np.ufunc, staircase_decay if staircase else continuous_decay)

@@ -1,0 +1,393 @@
+"""`InverseTimeDecay`, the schedule as an object."""
+
+import math
+import numbers
+import operator
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ._backend import fill_range, report_flags
+from ._fallback import formula
+from .functions import (
+    check_hyperparameter,
+    foreign_decay,
+    foreign_namespace,
+    overrides_ufuncs,
+    ufunc_of,
+)
+
+_PIECE = 1 << 25
+"""Elements filled between two looks at pending signals (Ctrl-C): tens of milliseconds."""
+_BLOCK = 1 << 15
+"""Elements computed at once where `out` needs a conversion that the kernels do not store."""
+
+
+class InverseTimeDecay:
+    """The inverse-time-decay learning-rate schedule, as in Keras.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        The learning rate at step 0.
+    decay_steps : float
+        Over how many steps the denominator grows by `decay_rate`; positive.
+    decay_rate : float
+        How much the denominator grows every `decay_steps` steps. With a rate of 1, the learning
+        rate is a half after `decay_steps` steps, a third after twice as many, and so on.
+    staircase : bool, optional
+        Hold the rate for `decay_steps` steps at a time.
+    name : str, optional
+        A name, kept in the configuration.
+    dtype : {"float32", "float64"} or dtype, optional
+        The dtype of arithmetic and results. Default: that of `initial_learning_rate`, where a
+        Python number or an integer counts as float64. In float32, steps past 2**24 are rounded
+        before they are used, as in Keras, so that stairs may begin some steps off; in float64
+        every integer step below 2**53 is on its stair.
+
+    Raises
+    ------
+    TypeError
+        If a hyperparameter is no real number, or `dtype` is neither float32 nor float64.
+    ValueError
+        If a hyperparameter is NaN or infinite, or `decay_steps` not positive, in `dtype`.
+
+    See Also
+    --------
+    inverse_time_decay : the same as a function, with arrays of hyperparameters.
+
+    Notes
+    -----
+    Schedules are immutable, comparable and hashable, and pickle by their parameters. Called with
+    a step, a schedule is a PyTorch ``lr_lambda`` and an optax schedule as it is.
+
+    Examples
+    --------
+    >>> from invdecay import InverseTimeDecay
+    >>> schedule = InverseTimeDecay(0.1, decay_steps=1000, decay_rate=1.0)
+    >>> schedule(1000)
+    0.05
+    >>> schedule.precompute(0, 4000, 1000)
+    array([0.1       , 0.05      , 0.03333333, 0.025     ])
+    """
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool
+    name: str
+    _dtype: str
+
+    def __init__(
+        self,
+        initial_learning_rate: Any,
+        decay_steps: Any,
+        decay_rate: Any,
+        staircase: bool = False,
+        name: str = "InverseTimeDecay",
+        *,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        arithmetic = _arithmetic_dtype(initial_learning_rate, dtype)
+        if not isinstance(staircase, (bool, np.bool_, int)):
+            raise TypeError(f"staircase must be a boolean, got {staircase!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}")
+        # Plain Python values only: LambdaLR saves this __dict__, json the configuration.
+        vars(self).update(
+            initial_learning_rate=_representable(
+                "initial_learning_rate", initial_learning_rate, arithmetic
+            ),
+            decay_steps=_representable("decay_steps", decay_steps, arithmetic),
+            decay_rate=_representable("decay_rate", decay_rate, arithmetic),
+            staircase=bool(staircase),
+            name=name,
+            _dtype=arithmetic.name,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; cannot delete {name!r}")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of arithmetic and results."""
+        return np.dtype(self._dtype)
+
+    # ------------------------------------------------------------ evaluation
+
+    def __call__(self, step: Any) -> Any:
+        """Learning rate at `step`.
+
+        Parameters
+        ----------
+        step : number or array_like
+            Steps counted from 0, of any real dtype.
+
+        Returns
+        -------
+        float, scalar or array
+            For a Python number a Python float; for a NumPy scalar, array or array-like the same
+            shape in `dtype`; for any other array-API array (PyTorch, JAX, CuPy, Dask) that
+            library's array on its device, in `dtype` where the library has it, else in its
+            default float.
+
+        Raises
+        ------
+        TypeError
+            If `step` holds anything but real numbers.
+
+        Examples
+        --------
+        >>> schedule = InverseTimeDecay(0.1, 1000, 1.0, staircase=True)
+        >>> schedule(1999)
+        0.05
+        >>> import numpy as np
+        >>> schedule(np.array([999, 1000]))
+        array([0.1 , 0.05])
+        """
+        kind = type(step)
+        if kind is int or kind is float:
+            return self._at_number(step)
+        if isinstance(step, numbers.Real) and not isinstance(step, np.generic):
+            return self._at_number(int(step) if isinstance(step, int) else float(step))
+        xp = foreign_namespace(step)
+        hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
+        if xp is not None:
+            return foreign_decay(xp, step, *hyper, self.staircase, self._dtype)
+        ufunc = ufunc_of(self.staircase)
+        if overrides_ufuncs(step) and not isinstance(step, (np.ndarray, np.generic)):
+            # Dask takes a ufunc's dtype= as a mere label, so the operands carry the dtype.
+            scalar = self.dtype.type
+            return ufunc(step.astype(self.dtype), *map(scalar, hyper))
+        if not isinstance(step, (np.ndarray, np.generic)):
+            step = np.asarray(step)
+        if step.dtype.kind not in "biuf":
+            raise TypeError(f"step must hold real numbers, got {step!r}")
+        return ufunc(step, *hyper, dtype=self.dtype)
+
+    def _at_number(self, step: float) -> float:
+        hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
+        try:
+            if self._dtype == "float64":
+                floor = math.floor if self.staircase else None
+                return float(formula(step, *hyper, floor))
+            floor = _floor32 if self.staircase else None
+            return float(formula(np.float32(_once_rounded(step)), *hyper, floor))
+        except (ArithmeticError, ValueError):
+            pass  # a zero denominator, an infinite or NaN step: the ufunc knows what IEEE says
+        try:
+            at = self.dtype.type(_once_rounded(step) if self._dtype == "float32" else step)
+        except OverflowError:
+            at = self.dtype.type(math.copysign(math.inf, step))
+        return float(ufunc_of(self.staircase)(at, *hyper, dtype=self.dtype))
+
+    def precompute(self, *args: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """Table of the learning rates at ``range([start,] stop[, step])``.
+
+        Parameters
+        ----------
+        start, stop, step : int
+            As for `range`; every step of the range must fit int64.
+        out : ndarray, optional
+            Where to store the table: any writable one-dimensional array of a real floating dtype
+            and the range's length, strided, memory-mapped or narrower too. The arithmetic stays
+            in `dtype`; each element is rounded once on store.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array of `dtype`, with the bits of ``self(numpy.arange(...))``. No
+            buffer of steps is made.
+
+        Raises
+        ------
+        TypeError
+            If a bound is no integer, or `out` no array of a real floating dtype.
+        ValueError
+            If `step` is 0, or `out` is read-only or has another shape.
+        OverflowError
+            If a step does not fit int64.
+
+        Examples
+        --------
+        >>> schedule = InverseTimeDecay(0.1, 1000, 1.0, dtype="float32")
+        >>> schedule.precompute(3)
+        array([0.1      , 0.0999001, 0.0998004], dtype=float32)
+        """
+        steps = step_range(*args)
+        if out is None:
+            out = np.empty(len(steps), self.dtype)
+        else:
+            _check_out(out, len(steps))
+        report_flags("precompute", self.fill(out, steps))
+        return out
+
+    def fill(self, out: npt.NDArray[Any], steps: range) -> int:
+        """Store the learning rates at `steps` in `out`; return the floating-point flags raised.
+
+        The flags are NumPy's (1 divide, 2 over, 4 under, 8 invalid); nothing is reported. This
+        is `precompute` for callers that fill a table piece by piece.
+        """
+        hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
+        flags = 0
+        stored = out.dtype if out.dtype in (np.float32, np.float64) else self.dtype
+        direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+        if direct and out.dtype == stored and stored.itemsize <= self.dtype.itemsize:
+            for i in range(0, len(steps), _PIECE):
+                piece = out[i : i + _PIECE]
+                flags |= fill_range(
+                    piece, steps[i], steps.step, *hyper, self.staircase, self._dtype
+                )
+            return flags
+        buffer = np.empty(min(_BLOCK, len(steps)), self.dtype)
+        for i in range(0, len(steps), _BLOCK):
+            block = buffer[: len(steps) - i]
+            flags |= fill_range(block, steps[i], steps.step, *hyper, self.staircase, self._dtype)
+            out[i : i + _BLOCK] = block
+        return flags
+
+    # ------------------------------------------------------------ configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain JSON types.
+
+        Returns
+        -------
+        dict
+            Keras's five keys, and ``"dtype"`` where it is not float64.
+
+        Examples
+        --------
+        >>> InverseTimeDecay(0.1, 1000, 0.5).get_config()["decay_steps"]
+        1000.0
+        """
+        keys = "initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name"
+        config = {key: getattr(self, key) for key in keys}
+        if self._dtype != "float64":
+            config["dtype"] = self._dtype
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make a schedule from what `get_config` returned.
+
+        Examples
+        --------
+        >>> schedule = InverseTimeDecay(0.1, 1000, 0.5)
+        >>> InverseTimeDecay.from_config(schedule.get_config()) == schedule
+        True
+        """
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        config = self.get_config()
+        if not config["staircase"]:
+            del config["staircase"]
+        if config["name"] == "InverseTimeDecay":
+            del config["name"]
+        arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *sorted(vars(self).items())))
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def step_range(*args: int) -> range:
+    """Return ``range([start,] stop[, step])`` after checking each bound by its name.
+
+    Raises
+    ------
+    TypeError
+        If there are not one to three bounds, or one is no integer.
+    ValueError
+        If `step` is 0.
+    OverflowError
+        If a step of the range does not fit int64.
+    """
+    if not 1 <= len(args) <= 3:
+        raise TypeError(f"expected [start,] stop[, step], got {len(args)} bounds")
+    names = ("stop",) if len(args) == 1 else ("start", "stop", "step")
+    bounds = []
+    for name, value in zip(names, args, strict=False):
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be an integer, got {value!r}")
+        try:
+            bounds.append(operator.index(value))
+        except TypeError:
+            raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise ValueError("step must not be 0")
+    steps = range(*bounds)
+    for end in steps[:1], steps[-1:]:
+        if end and not -(2**63) <= end[0] < 2**63:
+            raise OverflowError(f"steps must fit int64, got {end[0]} in {steps}")
+    return steps
+
+
+def _check_out(out: Any, length: int) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {out!r}")
+    if out.dtype.kind != "f":
+        raise TypeError(f"out must be of a real floating dtype, got {out.dtype}")
+    if out.shape != (length,):
+        raise ValueError(f"out must have shape ({length},), got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+
+
+def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
+    """The schedule's dtype: `dtype`, else that of the initial learning rate."""
+    if dtype is not None:
+        try:
+            arithmetic = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
+    else:
+        own = getattr(initial_learning_rate, "dtype", None)
+        arithmetic = own if isinstance(own, np.dtype) and own.kind == "f" else np.dtype(np.float64)
+    if arithmetic not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
+    return arithmetic.newbyteorder("=")
+
+
+def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:
+    """Check that a hyperparameter stays finite, and decay_steps positive, once cast to `dtype`."""
+    number = check_hyperparameter(name, value)
+    with np.errstate(all="ignore"):
+        rounded = dtype.type(number)
+    if not np.isfinite(rounded) or (name == "decay_steps" and rounded <= 0):
+        raise ValueError(
+            f"{name} must be {'positive' if rounded == 0 else 'finite'} in {dtype}, got {value!r}"
+        )
+    return number
+
+
+# ---------------------------------------------------------------- single numbers
+
+
+def _once_rounded(step: float) -> float:
+    """`step` as a float64 that rounds to float32 as the exact `step` does.
+
+    Past 2**53 an integer would be rounded twice on its way to float32: all but its leading bits
+    are folded into one sticky bit, which float64 holds exactly.
+    """
+    if isinstance(step, int) and not -(2**53) <= step <= 2**53:
+        shift = step.bit_length() - 50
+        step = (step >> shift | (step & ((1 << shift) - 1) != 0)) << shift
+    return float(step)
+
+
+def _floor32(p: Any) -> np.float32:
+    return np.float32(math.floor(p))
