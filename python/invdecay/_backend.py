@@ -53,7 +53,7 @@ backend: Literal["native", "fallback"] = _choose_backend()
 """Which kernels run: "native" or "fallback"."""
 
 available_targets: tuple[str, ...] = ()
-"""The SIMD targets that this build has and this processor runs, best first; empty in the fallback."""
+"""The SIMD targets built in that this processor runs, best first; empty in the fallback."""
 
 simd_target: str | None = None
 """The SIMD target in use; None in the fallback."""

@@ -77,7 +77,7 @@ _STEP_LOOPS = tuple(np.dtype(t) for t in ("int32", "uint32", "int64", "uint64"))
 
 
 def _weak_dtype(operand: Any) -> Any:
-    """What NumPy promotion (NEP 50) sees: Python numbers stay weak, all else is its dtype."""
+    """Return what NumPy promotion (NEP 50) sees: a weak Python number, or a dtype."""
     if type(operand) in (int, float, complex):
         return operand
     return np.asanyarray(operand).dtype
@@ -86,7 +86,7 @@ def _weak_dtype(operand: Any) -> Any:
 def _loop_dtypes(
     name: str, operands: Sequence[Any], signature: Sequence[np.dtype[Any] | None]
 ) -> list[np.dtype[Any]]:
-    """The dtypes of the loop that the native ufunc's promoter picks for the same call."""
+    """Return the dtypes of the loop that the native promoter picks for the same call."""
     asked = next((dtype for dtype in reversed(signature) if dtype is not None), None)
     if asked is None:
         seen = [_weak_dtype(operand) for operand in operands]
@@ -145,7 +145,7 @@ class FallbackUfunc:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not 4 <= len(args) <= 5:
-            msg = f"{self.__name__}() takes from 4 to 5 positional arguments but {len(args)} were given"
+            msg = f"{self.__name__}() takes from 4 to 5 positional arguments, got {len(args)}"
             raise TypeError(msg)
         if len(args) == 5:
             if "out" in kwargs:
@@ -175,7 +175,7 @@ class FallbackUfunc:
         where: Any = True,
         casting: Any = "same_kind",
         order: Any = "K",
-        dtype: npt.DTypeLike = None,
+        dtype: npt.DTypeLike | None = None,
         signature: Any = None,
         subok: bool = True,
     ) -> Any:
@@ -192,7 +192,7 @@ class FallbackUfunc:
         operands: list[Any] = [np.asarray(a) for a in arrays]
         operands.append(None if target is None else np.asarray(target))
         elementwise = "overlap_assume_elementwise"
-        flags: list[list[str]] = [["readonly", "aligned", "nbo", elementwise]] * 4
+        flags: list[Any] = [["readonly", "aligned", "nbo", elementwise]] * 4
         write = "readwrite" if masked and target is not None else "writeonly"
         flags.append(
             [write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise]
@@ -213,11 +213,11 @@ class FallbackUfunc:
         arithmetic = dtypes[4]
         with _gathered_flags() as gathered, iterator:
             result = iterator.operands[4]
-            for step, *hyper, block, mask in iterator if masked else _with_true(iterator):
-                if mask is not True:
-                    step, *hyper = (operand[mask] for operand in (step, *hyper))
-                block[mask if mask is not True else ...] = formula(
-                    step.astype(arithmetic, copy=False), *hyper, self._floor
+            for *operands, block, mask in iterator if masked else _with_true(iterator):
+                at = ... if mask is True else mask
+                step, lr, steps, rate = (operand[at] for operand in operands)
+                block[at] = formula(
+                    step.astype(arithmetic, copy=False), lr, steps, rate, self._floor
                 )
         report_flags(self.__name__, gathered.value)
         if target is not None:
@@ -230,17 +230,18 @@ def _with_true(iterator: Any) -> Iterator[tuple[Any, ...]]:
         yield (*blocks, True)
 
 
-def _signature(signature: Any, dtype: npt.DTypeLike) -> list[np.dtype[Any] | None]:
-    """A ufunc's ``signature=`` and ``dtype=`` as five dtypes, None where nothing is asked."""
+def _signature(signature: Any, dtype: npt.DTypeLike | None) -> list[np.dtype[Any] | None]:
+    """Return ``signature=`` and ``dtype=`` as five dtypes, None where nothing is asked."""
+    free: list[np.dtype[Any] | None] = [None] * 4
     if signature is None:
-        return [None] * 4 + [None if dtype is None else np.dtype(dtype)]
+        return [*free, None if dtype is None else np.dtype(dtype)]
     if dtype is not None:
         raise TypeError("cannot specify both 'signature' and 'dtype'")
     if isinstance(signature, str):
         signature = tuple(signature.replace("->", "")) if "->" in signature else (signature,)
     parts = [None if part is None else np.dtype(part) for part in signature]
     if len(parts) == 1:
-        return [None] * 4 + parts
+        return [*free, *parts]
     if len(parts) != 5:
         raise ValueError(f"signature must name 1 or 5 dtypes, got {signature!r}")
     return parts
@@ -269,8 +270,8 @@ def _wrapped(
     inputs: Sequence[Any],
     subok: bool,
 ) -> Any:
-    """The result as NumPy hands it out: subclasses wrapped, 0-d arrays as scalars."""
-    wrapper = max(arrays, key=lambda array: getattr(array, "__array_priority__", 0.0))
+    """Return the result as NumPy hands it out: subclasses wrapped, 0-d arrays as scalars."""
+    wrapper: Any = max(arrays, key=lambda array: getattr(array, "__array_priority__", 0.0))
     if subok and type(wrapper) is not np.ndarray:
         return wrapper.__array_wrap__(result, (ufunc, tuple(inputs), 0), result.ndim == 0)
     return result[()]
@@ -319,7 +320,7 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads asked for."""
+    """Return the number of threads asked for."""
     return getattr(_this_thread, "limit", 0) or _process_limit
 
 

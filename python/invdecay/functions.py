@@ -1,7 +1,7 @@
 """`inverse_time_decay`, the drop-in function, and what it shares with the schedule class."""
 
 import math
-from typing import Any, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -108,9 +108,9 @@ def inverse_time_decay(
 
 # ---------------------------------------------------------------- hyperparameters
 
-_PLAIN = frozenset((int, float))
+_PLAIN: Final[Any] = frozenset((int, float))
 _NUMPY = frozenset((np.ndarray, int, float, list, tuple))
-_NO_NUMBERS = (str, bytes, bool, np.bool_, complex, np.complexfloating, type(None))
+_NO_NUMBERS = (str, bytes, bool, np.bool_, complex, np.complexfloating)
 
 
 def check_hyperparameter(name: str, value: Any) -> float:
@@ -123,12 +123,12 @@ def check_hyperparameter(name: str, value: Any) -> float:
     ValueError
         If it is NaN, infinite or, for ``decay_steps``, not positive.
     """
-    number = value
-    if isinstance(number, _NO_NUMBERS) or isinstance(getattr(number, "dtype", None), np.dtype):
-        if isinstance(number, _NO_NUMBERS) or number.dtype.kind not in "iuf" or number.shape:
-            raise TypeError(f"{name} must be a real number, got {value!r}")
+    dtype = getattr(value, "dtype", None)
+    is_array = isinstance(dtype, np.dtype) and (dtype.kind not in "iuf" or value.shape)
+    if is_array or isinstance(value, _NO_NUMBERS):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
-        number = float(number)
+        number = float(value)
     except OverflowError:
         number = math.inf
     except (TypeError, ValueError):
@@ -206,10 +206,10 @@ def foreign_decay(
         # Off the CPU, dividing by a Python scalar may become a product with its reciprocal.
         return value if traced else xp.full((), value, dtype=arithmetic, device=device)
 
-    hyper = [operand(value) for value in (initial_learning_rate, decay_steps, decay_rate)]
-    return formula(xp.astype(step, arithmetic), *hyper, xp.floor if staircase else None)
+    lr, steps, rate = map(operand, (initial_learning_rate, decay_steps, decay_rate))
+    return formula(xp.astype(step, arithmetic), lr, steps, rate, xp.floor if staircase else None)
 
 
 def ufunc_of(staircase: bool) -> np.ufunc:
     """Return the ufunc of one form of the schedule."""
-    return cast(np.ufunc, staircase_decay if staircase else continuous_decay)
+    return staircase_decay if staircase else continuous_decay

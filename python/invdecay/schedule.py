@@ -152,7 +152,7 @@ class InverseTimeDecay:
         kind = type(step)
         if kind is int or kind is float:
             return self._at_number(step)
-        if isinstance(step, numbers.Real) and not isinstance(step, np.generic):
+        if _is_python_number(step):
             return self._at_number(int(step) if isinstance(step, int) else float(step))
         xp = foreign_namespace(step)
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
@@ -173,10 +173,9 @@ class InverseTimeDecay:
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
         try:
             if self._dtype == "float64":
-                floor = math.floor if self.staircase else None
-                return float(formula(step, *hyper, floor))
-            floor = _floor32 if self.staircase else None
-            return float(formula(np.float32(_once_rounded(step)), *hyper, floor))
+                return float(formula(step, *hyper, math.floor if self.staircase else None))
+            at32 = np.float32(_once_rounded(step))
+            return float(formula(at32, *hyper, _floor32 if self.staircase else None))
         except (ArithmeticError, ValueError):
             pass  # a zero denominator, an infinite or NaN step: the ufunc knows what IEEE says
         try:
@@ -348,7 +347,7 @@ def _check_out(out: Any, length: int) -> None:
 
 
 def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
-    """The schedule's dtype: `dtype`, else that of the initial learning rate."""
+    """Return `dtype`, else that of the initial learning rate, if it is an arithmetic dtype."""
     if dtype is not None:
         try:
             arithmetic = np.dtype(dtype)
@@ -356,10 +355,12 @@ def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
     else:
         own = getattr(initial_learning_rate, "dtype", None)
-        arithmetic = own if isinstance(own, np.dtype) and own.kind == "f" else np.dtype(np.float64)
+        typed = isinstance(own, np.dtype) and own.kind == "f"
+        arithmetic = np.dtype(own if typed else np.float64)
     if arithmetic not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
-    return arithmetic.newbyteorder("=")
+    native: np.dtype[Any] = arithmetic.newbyteorder("=")
+    return native
 
 
 def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:
@@ -377,8 +378,12 @@ def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:
 # ---------------------------------------------------------------- single numbers
 
 
+def _is_python_number(step: Any) -> bool:
+    return isinstance(step, numbers.Real) and not isinstance(step, np.generic)
+
+
 def _once_rounded(step: float) -> float:
-    """`step` as a float64 that rounds to float32 as the exact `step` does.
+    """Return `step` as a float64 that rounds to float32 as the exact `step` does.
 
     Past 2**53 an integer would be rounded twice on its way to float32: all but its leading bits
     are folded into one sticky bit, which float64 holds exactly.
