@@ -1,0 +1,19 @@
+"""Builds a target of benchmarks/CMakeLists.txt and says where it is."""
+
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILD = HERE.parent / "build" / "benchmarks"
+
+
+def built(target: str, file_name: str) -> Path:
+    """Build `target`, or bring it up to date, and return the path of the file it makes."""
+    for command in (
+        ["cmake", "-S", str(HERE), "-B", str(BUILD)],
+        ["cmake", "--build", str(BUILD), "--target", target],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return BUILD / file_name

@@ -1,0 +1,37 @@
+"""Native kernels against the fallback: same bits first, then the time of each.
+
+``pytest benchmarks --benchmark-group-by=group`` reads as a comparison. Sizes end at 10^6 unless
+``--size-max 1e8`` asks for more.
+"""
+
+from typing import Any
+
+import invdecay
+import pytest
+from invdecay import _fallback
+from paths import PATHS, Path
+from pytest_benchmark.fixture import BenchmarkFixture
+
+_SIZES = [10**k for k in range(3, 9)]
+_BACKENDS = {"fallback": _fallback}
+if invdecay.backend == "native":
+    from invdecay import _core
+
+    _BACKENDS["native"] = _core.kernels(invdecay.simd_target)
+
+
+@pytest.mark.parametrize("backend", _BACKENDS)
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+@pytest.mark.parametrize("n", _SIZES, ids="{:.0e}".format)
+def test_backend(
+    benchmark: BenchmarkFixture, size_max: float, n: int, path: Path, backend: str
+) -> None:
+    if n > size_max:
+        pytest.skip("larger than --size-max")
+    kernels: Any = _BACKENDS[backend]
+    steps, out = path.operands(n)
+    path.evaluate(kernels, steps, out)
+    path.check(steps, out)
+    benchmark.group = f"{path.name}, n = {n:.0e}"
+    benchmark.extra_info["elements"] = n
+    benchmark(path.evaluate, kernels, steps, out)
