@@ -1,0 +1,62 @@
+"""Tables as Dask arrays, for lengths past one machine."""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from ._backend import num_threads
+from .schedule import InverseTimeDecay, step_range
+
+
+def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> da.Array:
+    """Lazy table of the learning rates at ``range([start,] stop[, step])``.
+
+    Parameters
+    ----------
+    schedule : InverseTimeDecay
+        What to tabulate.
+    start, stop, step : int
+        As for `range`; every step of the range must fit int64.
+    chunks : int, str or tuple, optional
+        Lengths of the blocks, as everywhere in Dask.
+
+    Returns
+    -------
+    dask.array.Array
+        One-dimensional, of the schedule's dtype, with the bits of ``schedule.precompute``. Each
+        block is precomputed where it is needed, from its place in the range alone: nothing is
+        built here but a graph of one task for each block.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        As ``schedule.precompute`` does, or Dask for its `chunks`.
+
+    Notes
+    -----
+    A block is computed on one thread, as Dask itself runs as many blocks at once as it may.
+
+    Examples
+    --------
+    >>> import invdecay, invdecay.dask
+    >>> schedule = invdecay.InverseTimeDecay(0.1, 1000, 1.0)
+    >>> table = invdecay.dask.precompute(schedule, 10**12)
+    >>> table.shape, table[:3].compute()
+    ((1000000000000,), array([0.1       , 0.0999001 , 0.0998004 ]))
+    """
+    steps = step_range(*args)
+    blocks = da.core.normalize_chunks(chunks, (len(steps),), dtype=schedule.dtype)
+    return da.map_blocks(
+        _block, schedule, steps, chunks=blocks, dtype=schedule.dtype, meta=np.empty(0, schedule.dtype)
+    )
+
+
+def _block(
+    schedule: InverseTimeDecay, steps: range, *, block_info: dict[Any, Any]
+) -> npt.NDArray[Any]:
+    ((start, stop),) = block_info[None]["array-location"]
+    part = steps[start:stop]
+    with num_threads(1):
+        return schedule.precompute(part.start, part.stop, part.step)
