@@ -59,10 +59,11 @@ class Ratio:
     """Median time of the second call."""
 
     def __str__(self) -> str:
-        return f"{_figure(self.median)} ({_figure(self.low)} to {_figure(self.high)})"
+        return f"{figure(self.median)} ({figure(self.low)} to {figure(self.high)})"
 
 
-def _figure(x: float) -> str:
+def figure(x: float) -> str:
+    """Return `x` in three digits or so."""
     return f"{x:.2f}" if x < 10 else f"{x:.1f}" if x < 100 else f"{x:.0f}"
 
 
