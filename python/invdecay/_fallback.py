@@ -103,18 +103,20 @@ def _loop_dtypes(
         msg = f"{name}: the arithmetic is float32 or float64, which ({dtypes})"
         msg += f" with dtype={asked} is not; pass dtype= or convert the arguments"
         raise TypeError(msg)
-    step = np.asanyarray(operands[0]).dtype
+    step = np.asanyarray(operands[0]).dtype.newbyteorder("=")
     if signature[0] is not None:
         step = signature[0]
-    elif step in _STEP_LOOPS:
-        step = step.newbyteorder("=")
     elif type(operands[0]) is int:
         step = np.dtype(np.int64)
-    elif step.kind in "biu":
+    elif step.kind in "biu" and step not in _STEP_LOOPS:
         step = np.dtype(np.int32)
-    elif step != np.float32:
+    elif step.kind not in "biu" and step != np.float32:
         step = asked
-    return [step, asked, asked, asked, asked]
+    loop = [step, asked, asked, asked, asked]
+    exists = step in (*_STEP_LOOPS, np.dtype(np.float32), asked)
+    if not exists or any(s is not None and s != d for s, d in zip(signature, loop, strict=True)):
+        raise TypeError(f"{name} has no loop for the signature {signature}")
+    return loop
 
 
 # ---------------------------------------------------------------- the ufuncs
@@ -198,7 +200,7 @@ class FallbackUfunc:
             [write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise]
         )
         if masked:
-            operands.append(np.asarray(where, dtype=np.bool_))
+            operands.append(_mask(where))
             flags.append(["readonly", "aligned", "nbo"])
             dtypes.append(np.dtype(np.bool_))
         iterator = np.nditer(
@@ -225,6 +227,13 @@ class FallbackUfunc:
         return _wrapped(result, arrays, self, inputs, subok)
 
 
+def _mask(where: Any) -> npt.NDArray[np.bool_]:
+    """Return ``where=`` as NumPy reads it: arrays must be boolean, all else has a truth value."""
+    if isinstance(where, np.ndarray):
+        return where.astype(np.bool_, casting="safe", copy=False)
+    return np.asarray(where, dtype=np.bool_)
+
+
 def _with_true(iterator: Any) -> Iterator[tuple[Any, ...]]:
     for blocks in iterator:
         yield (*blocks, True)
@@ -238,13 +247,12 @@ def _signature(signature: Any, dtype: npt.DTypeLike | None) -> list[np.dtype[Any
     if dtype is not None:
         raise TypeError("cannot specify both 'signature' and 'dtype'")
     if isinstance(signature, str):
-        signature = tuple(signature.replace("->", "")) if "->" in signature else (signature,)
-    parts = [None if part is None else np.dtype(part) for part in signature]
-    if len(parts) == 1:
-        return [*free, *parts]
-    if len(parts) != 5:
-        raise ValueError(f"signature must name 1 or 5 dtypes, got {signature!r}")
-    return parts
+        signature = tuple(signature.replace("->", ""))
+    if len(signature) == 1:
+        raise TypeError(f"signature must name 5 dtypes, got {signature!r}; or use dtype=")
+    if len(signature) != 5:
+        raise ValueError(f"signature must name 5 dtypes, got {signature!r}")
+    return [None if part is None else np.dtype(part) for part in signature]
 
 
 def _array_ufunc_overrides(operands: Sequence[Any]) -> list[Any]:
@@ -271,8 +279,9 @@ def _wrapped(
     subok: bool,
 ) -> Any:
     """Return the result as NumPy hands it out: subclasses wrapped, 0-d arrays as scalars."""
-    wrapper: Any = max(arrays, key=lambda array: getattr(array, "__array_priority__", 0.0))
-    if subok and type(wrapper) is not np.ndarray:
+    subclasses: list[Any] = [array for array in arrays if type(array) is not np.ndarray]
+    if subok and subclasses:
+        wrapper = max(subclasses, key=lambda array: getattr(array, "__array_priority__", 0.0))
         return wrapper.__array_wrap__(result, (ufunc, tuple(inputs), 0), result.ndim == 0)
     return result[()]
 
