@@ -1,0 +1,7 @@
+"""``python -m invdecay``: the command `invdecay`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
