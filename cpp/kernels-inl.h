@@ -12,10 +12,12 @@
 
 #include <hwy/highway.h>
 
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
 #include "kernels.h"
+#include "parallel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace invdecay {
@@ -46,12 +48,70 @@ HWY_INLINE V Floor(D d, V v) {
 #endif
 }
 
-// How far the schedule has come: step / decay_steps, floored in the staircase form.
-// Lanes: any. Error: one rounding. Range: all.
+// A divisor used for many quotients. Where `usable`, x / value is had without a division.
+template <class T>
+struct KnownDivisor {
+  T value;
+  T reciprocal;  // 1 / value, rounded to nearest
+  bool usable;
+
+  // Steps that Quotient multiplies: no quotient, remainder or product of theirs leaves the normal
+  // range, so none raises a flag that x / value does not. Non-zero integers and 0 are all right.
+  static constexpr T kMinStep = sizeof(T) == 4 ? T(0x1p-40) : T(0x1p-400);
+  static constexpr T kMaxStep = sizeof(T) == 4 ? T(0x1p64) : T(0x1p400);
+
+  explicit KnownDivisor(T divisor) : value(divisor), reciprocal(0), usable(false) {
+#if HWY_NATIVE_FMA
+    constexpr T kMin = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-300);
+    constexpr T kMax = sizeof(T) == 4 ? T(0x1p60) : T(0x1p300);
+    // These comparisons raise nothing for NaN, as the operators would.
+    usable =
+        std::isgreaterequal(divisor, kMin) && std::islessequal(divisor, kMax) && RoundsToNearest();
+    if (usable) reciprocal = T{1} / divisor;
+#endif
+  }
+};
+
+// x / by. Lanes: any. Error: one rounding. Range: all.
+template <bool kIntegers, class D, class V = hn::Vec<D>>
+HWY_INLINE V Quotient(D, V x, V by) {
+  return hn::Div(x, by);
+}
+
+// The same bits and flags. Lanes: any. Error: one rounding. Range: all; x holds integers
+// where kIntegers says so.
+//
+// q0 = x * r with r = 1 / by rounded to nearest is within 1.5 ulp, and its remainder corrects it to
+// a q1 that is one of the two neighbours of x / by. From such a q1, whose remainder is exact, the
+// next correction is the correctly rounded quotient (Markstein, IBM J. Res. Dev. 34(1), 1990,
+// theorem 7; cpp/README.md has the argument for the first step).
+template <bool kIntegers, class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
+HWY_INLINE V Quotient(D d, V x, const KnownDivisor<T>& by) {
+  const V divisor = hn::Set(d, by.value);
+#if HWY_NATIVE_FMA
+  bool multiply = by.usable;
+  if constexpr (!kIntegers) {
+    const hn::RebindToSigned<D> di;
+    const auto bits = hn::BitCast(di, hn::Abs(x));
+    const auto low = hn::BitCast(di, hn::Set(d, KnownDivisor<T>::kMinStep));
+    const auto high = hn::BitCast(di, hn::Set(d, KnownDivisor<T>::kMaxStep));
+    multiply = multiply && hn::AllTrue(di, hn::And(hn::Gt(bits, low), hn::Lt(bits, high)));
+  }
+  if (HWY_LIKELY(multiply)) {
+    const V r = hn::Set(d, by.reciprocal);
+    const V q0 = hn::Mul(x, r);
+    const V q1 = hn::MulAdd(hn::NegMulAdd(q0, divisor, x), r, q0);
+    return hn::MulAdd(hn::NegMulAdd(q1, divisor, x), r, q1);
+  }
+#endif
+  return hn::Div(x, divisor);
+}
+
+// How far the schedule has come: the quotient step / decay_steps, floored in the staircase form.
+// Lanes: any. Error: none. Range: all.
 template <Form form, class D, class V = hn::Vec<D>>
-HWY_INLINE V Progress(D d, V step, V decay_steps) {
-  const V p = hn::Div(step, decay_steps);
-  return form == Form::kStaircase ? Floor(d, p) : p;
+HWY_INLINE V Progress(D d, V quotient) {
+  return form == Form::kStaircase ? Floor(d, quotient) : quotient;
 }
 
 // initial_learning_rate / (1 + decay_rate * p). Lanes: any. Error: one rounding per operation.
@@ -64,11 +124,11 @@ HWY_INLINE V LearningRate(D d, V p, V initial_learning_rate, V decay_rate) {
 
 // ------------------------------ Steps into the arithmetic type, one rounding
 
-// Lanes whose vectors hold a step of type StepT as well as its conversion to T. 64-bit integers,
-// and uint32 on its way to float32, pass through float64 lanes.
+// Lanes whose vectors hold a step of type StepT as well as its conversion to T. 64-bit steps, and
+// uint32 on its way to float32, pass through float64 lanes.
 template <class T, class StepT>
-using StepTag = std::conditional_t<std::is_same_v<T, float> && std::is_integral_v<StepT> &&
-                                       !std::is_same_v<StepT, std::int32_t>,
+using StepTag = std::conditional_t<std::is_same_v<T, float> &&
+                                       (sizeof(StepT) == 8 || std::is_same_v<StepT, std::uint32_t>),
                                    hn::Rebind<float, hn::ScalableTag<double>>, hn::ScalableTag<T>>;
 
 // float64 to float32. Lanes: half of the float64 vector's bytes. Error: one rounding. Range: all;

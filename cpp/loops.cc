@@ -63,41 +63,65 @@ struct Constant {
   HWY_INLINE T At(std::size_t) const { return value; }
 };
 
+template <class T>
+struct ConstantDivisor : KnownDivisor<T> {
+  using KnownDivisor<T>::KnownDivisor;
+  template <class D>
+  HWY_INLINE const KnownDivisor<T>& Load(D, std::size_t) const {
+    return *this;
+  }
+  HWY_INLINE T At(std::size_t) const { return this->value; }
+};
+
 template <class T, class Stored>
 struct Buffer {
+  static constexpr bool kIntegers = std::is_integral_v<Stored>;
+  static constexpr std::size_t kAhead = 2048;  // bytes
   const Stored* data;
   template <class D>
   HWY_INLINE hn::Vec<D> Load(D d, std::size_t i) const {
     return LoadSteps(d, data + i);
   }
   HWY_INLINE T At(std::size_t i) const { return static_cast<T>(data[i]); }
+  HWY_INLINE void Prefetch(std::size_t i) const {
+    hwy::Prefetch(data + i + kAhead / sizeof(Stored));
+  }
 };
 
-// The steps start + i * step, never stored. Index is an integer type that holds all of them.
+// The steps start + i * step, never stored. Index holds all of them exactly: an integer type or,
+// as long as they are below 2^53, double.
 template <class T, class Index>
 struct Range {
-  using Unsigned = std::make_unsigned_t<Index>;
-  Index start, step;
+  static constexpr bool kIntegers = true;
+  std::int64_t start, step;
   HWY_ALIGN Index offsets[hn::MaxLanes(StepTag<T, Index>())];  // lane * step, modulo 2^bits
 
-  Range(std::int64_t first, std::int64_t distance)
-      : start(static_cast<Index>(first)), step(static_cast<Index>(distance)) {
-    Unsigned offset = 0;
-    for (Index& lane : offsets) {
-      lane = static_cast<Index>(offset);
-      offset += static_cast<Unsigned>(step);
+  Range(std::int64_t first, std::int64_t distance) : start(first), step(distance) {
+    for (std::size_t lane = 0; lane < hn::MaxLanes(StepTag<T, Index>()); ++lane) {
+      offsets[lane] = static_cast<Index>(Sum(0, lane));
     }
   }
-  HWY_INLINE Index IndexAt(std::size_t i) const {
-    return static_cast<Index>(static_cast<Unsigned>(start) +
-                              static_cast<Unsigned>(i) * static_cast<Unsigned>(step));
+  // Modulo 2^64: a sum that leaves int64 on the way comes back.
+  HWY_INLINE std::int64_t Sum(std::int64_t from, std::size_t i) const {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(from) +
+                                     i * static_cast<std::uint64_t>(step));
   }
+  HWY_INLINE std::int64_t IndexAt(std::size_t i) const { return Sum(start, i); }
   template <class D>
   HWY_INLINE hn::Vec<D> Load(D d, std::size_t i) const {
-    const hn::Rebind<Index, D> di;
-    return ConvertInteger(d, di, hn::Add(hn::Set(di, IndexAt(i)), hn::LoadU(di, offsets)));
+    const hn::Rebind<Index, D> d_index;
+    const auto index =
+        hn::Add(hn::Set(d_index, static_cast<Index>(IndexAt(i))), hn::LoadU(d_index, offsets));
+    if constexpr (std::is_same_v<Index, T>) {
+      return index;
+    } else if constexpr (std::is_same_v<Index, double>) {
+      return Demote(d, index);
+    } else {
+      return ConvertInteger(d, d_index, index);
+    }
   }
   HWY_INLINE T At(std::size_t i) const { return static_cast<T>(IndexAt(i)); }
+  HWY_INLINE void Prefetch(std::size_t) const {}
 };
 
 // ------------------------------ Results
@@ -140,7 +164,8 @@ HWY_INLINE void EvaluatePart(D d, const Steps& steps, const Lr& lr, const DecayS
     padded[2][lane] = decay_steps.At(i);
     padded[3][lane] = rate.At(i);
   }
-  const auto p = Progress<form>(d, hn::Load(d, padded[0]), hn::Load(d, padded[2]));
+  const auto q = Quotient<false>(d, hn::Load(d, padded[0]), hn::Load(d, padded[2]));
+  const auto p = Progress<form>(d, q);
   const auto v = LearningRate(d, p, hn::Load(d, padded[1]), hn::Load(d, padded[3]));
   HWY_ALIGN Out result[kMax];
   hn::Store(Stored<Out>(d, v), OutTag<Out, D>(), result);
@@ -160,7 +185,9 @@ HWY_INLINE void Evaluate(D d, const Steps& steps, const Lr& lr, const DecaySteps
     if (i > 0) EvaluatePart<form>(d, steps, lr, decay_steps, rate, out, 0, i);
   }
   for (; i + lanes <= n; i += lanes) {
-    const auto p = Progress<form>(d, steps.Load(d, i), decay_steps.Load(d, i));
+    if constexpr (kStream) steps.Prefetch(i);
+    const auto q = Quotient<Steps::kIntegers>(d, steps.Load(d, i), decay_steps.Load(d, i));
+    const auto p = Progress<form>(d, q);
     const auto v = Stored<Out>(d, LearningRate(d, p, lr.Load(d, i), rate.Load(d, i)));
     if constexpr (kStream) {
       hn::Stream(v, d_out, out + i);
@@ -241,7 +268,7 @@ void Loop(char** operands, const std::intptr_t* dimensions, const std::intptr_t*
     const auto* steps = reinterpret_cast<const Step*>(operands[kStep]);
     T* out = reinterpret_cast<T*>(operands[kOut]);
     const Constant<T> lr{ValueAt<T>(operands[kInitialLearningRate])};
-    const Constant<T> decay_steps{ValueAt<T>(operands[kDecaySteps])};
+    const ConstantDivisor<T> decay_steps(ValueAt<T>(operands[kDecaySteps]));
     const Constant<T> rate{ValueAt<T>(operands[kDecayRate])};
     // In place, every line stored to has just been read.
     const bool stream = PastTheCache(n * sizeof(T)) && operands[kStep] != operands[kOut];
@@ -302,7 +329,8 @@ void FillStairs(const Steps& steps, const Hyperparameters<T>& hyper, Out* out, s
   const hn::ScalableTag<T> d;
   const auto decay_steps = hn::Set(d, hyper.decay_steps);
   const auto stair_at = [&](std::size_t i) HWY_ATTR {
-    return hn::GetLane(Progress<Form::kStaircase>(d, hn::Set(d, steps.At(i)), decay_steps));
+    const auto q = Quotient<true>(d, hn::Set(d, steps.At(i)), decay_steps);
+    return hn::GetLane(Progress<Form::kStaircase>(d, q));
   };
   while (begin < end) {
     const T stair = stair_at(begin);
@@ -356,7 +384,7 @@ void FillRange(Out* out, std::size_t n, std::int64_t start, std::int64_t step,
     const StepTag<T, Index> d;
     const Range<T, Index> part(steps.IndexAt(begin), step);
     const Constant<T> lr{hyper.initial_learning_rate};
-    const Constant<T> decay_steps{hyper.decay_steps};
+    const ConstantDivisor<T> decay_steps(hyper.decay_steps);
     const Constant<T> rate{hyper.decay_rate};
     if (stream) {
       Evaluate<form, true>(d, part, lr, decay_steps, rate, out + begin, end - begin);
@@ -373,14 +401,19 @@ void RangeLoopOf(void* out, std::size_t n, std::int64_t start, std::int64_t step
   const Hyperparameters<T> cast{static_cast<T>(hyper.initial_learning_rate),
                                 static_cast<T>(hyper.decay_steps),
                                 static_cast<T>(hyper.decay_rate)};
-  using Limits = std::numeric_limits<std::int32_t>;
   const auto last = static_cast<std::int64_t>(static_cast<std::uint64_t>(start) +
                                               (n - 1) * static_cast<std::uint64_t>(step));
   const auto [low, high] = std::minmax(start, last);
-  if (low >= Limits::min() && high <= Limits::max()) {
-    FillRange<form, T, Out, std::int32_t>(static_cast<Out*>(out), n, start, step, cast);
+  const auto within = [low = low, high = high](std::int64_t bound) {
+    return low >= -bound && high <= bound;
+  };
+  Out* const stored = static_cast<Out*>(out);
+  if (sizeof(T) == 4 && within(std::numeric_limits<std::int32_t>::max())) {
+    FillRange<form, T, Out, std::int32_t>(stored, n, start, step, cast);
+  } else if (within(std::int64_t{1} << 53)) {
+    FillRange<form, T, Out, double>(stored, n, start, step, cast);
   } else {
-    FillRange<form, T, Out, std::int64_t>(static_cast<Out*>(out), n, start, step, cast);
+    FillRange<form, T, Out, std::int64_t>(stored, n, start, step, cast);
   }
 }
 

@@ -15,6 +15,9 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#if defined(__SSE__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
 
 namespace invdecay {
 
@@ -50,6 +53,16 @@ inline int ThreadLimit() {
   if (this_thread_limit > 0) return this_thread_limit;
   const int limit = process_thread_limit.load(std::memory_order_relaxed);
   return limit > 0 ? limit : AvailableProcessors();
+}
+
+// Whether this thread rounds to nearest. On x86 the SIMD unit's own mode counts, which fegetround
+// does not show.
+inline bool RoundsToNearest() {
+#if defined(__SSE__) || defined(_M_X64)
+  return (_mm_getcsr() & _MM_ROUND_MASK) == _MM_ROUND_NEAREST;
+#else
+  return std::fegetround() == FE_TONEAREST;
+#endif
 }
 
 // The exceptions that NumPy reports.
