@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import invdecay
@@ -41,18 +41,25 @@ def movers(
 
     Elements of `source` twice as wide as those of `out` lose every other 32-bit word.
     """
-    run = _library().ceiling_run
     count = threads or invdecay.get_num_threads()
-    address = None if source is None else source.ctypes.data
-    width = 0 if source is None else source.itemsize
     calls: dict[str, Callable[[], object]] = {}
     for number, name in enumerate(methods()):
-        arguments = (number, out.ctypes.data, address, out.size, width, out.itemsize, count)
+        call = partial(_run, number, out, source, count)
         out.view(np.uint8)[:] = 0
-        if run(*arguments):
+        if call():
             _check(name, out, source)
-            calls[name] = lambda arguments=arguments: run(*arguments)
+            calls[name] = call
     return calls
+
+
+def _run(method: int, out: npt.NDArray[Any], source: npt.NDArray[Any] | None, threads: int) -> bool:
+    """Do one copy or fill; False where the method cannot."""
+    address = None if source is None else source.ctypes.data
+    width = 0 if source is None else source.itemsize
+    done: bool = _library().ceiling_run(
+        method, out.ctypes.data, address, out.size, width, out.itemsize, threads
+    )
+    return done
 
 
 def _check(method: str, out: npt.NDArray[Any], source: npt.NDArray[Any] | None) -> None:

@@ -1,6 +1,8 @@
 """The paths through the kernels: what is read, computed and written, and how fast it must be."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import invdecay
@@ -62,15 +64,13 @@ class Path:
             ufunc = kernels.staircase_decay if self.staircase else kernels.continuous_decay
             ufunc(steps, *HYPER, out=out, dtype=self.arithmetic)
 
-    def call(self, steps: npt.NDArray[Any] | None, out: npt.NDArray[Any]) -> None:
-        """Fill `out` by the public interface."""
+    def call(self, steps: npt.NDArray[Any] | None, out: npt.NDArray[Any]) -> Callable[[], object]:
+        """Return the call of the public interface that fills `out`."""
         if steps is None:
             schedule = InverseTimeDecay(*HYPER, self.staircase, dtype=self.arithmetic)
-            schedule.precompute(len(out), out=out)
-        else:
-            invdecay.inverse_time_decay(
-                steps, *HYPER, self.staircase, out=out, dtype=self.arithmetic
-            )
+            return partial(schedule.precompute, len(out), out=out)
+        keywords = {"out": out, "dtype": self.arithmetic}
+        return partial(invdecay.inverse_time_decay, steps, *HYPER, self.staircase, **keywords)
 
     def check(self, steps: npt.NDArray[Any] | None, out: npt.NDArray[Any]) -> None:
         """Raise AssertionError unless `out` has the bits that the fallback computes."""

@@ -147,11 +147,12 @@ def numpy_in_place(job: Job) -> Call:
 
 
 def keras_schedule(dtype: str = "float32") -> Any:
-    """Return Keras's own schedule; Keras computes all in its one global dtype."""
+    """Return Keras's own schedule, which computes in the dtype of its initial learning rate."""
     import keras
 
-    keras.config.set_floatx(dtype)
-    return keras.optimizers.schedules.InverseTimeDecay(*HYPER)
+    lr, decay_steps, rate = HYPER
+    lr = np.dtype(dtype).type(lr)
+    return keras.optimizers.schedules.InverseTimeDecay(lr, decay_steps, rate)
 
 
 def keras_class(job: Job) -> Call:

@@ -54,15 +54,16 @@ def draw(stem: FilePath, growth: Growth) -> None:
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "svg.hashsalt": "invdecay",
+        "svg.fonttype": "none",
     }
     with mpl.rc_context(style):
         figure = Figure(figsize=(12, 6.2), layout="constrained")
-        grid = figure.add_gridspec(2, 2, width_ratios=[1.45, 1], height_ratios=[1, 2])
+        grid = figure.add_gridspec(2, 2, width_ratios=[1.35, 1], height_ratios=[1, 1.8])
         _draw_lengths(figure.add_subplot(grid[:, 0]), growth.by_length)
         _draw_threads(figure.add_subplot(grid[0, 1]), growth.by_threads)
         _draw_paths(figure.add_subplot(grid[1, 1]), growth.by_path)
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"), dpi=110)
+        figure.savefig(stem.with_suffix(".png"), dpi=100)
 
 
 def _style(name: str, peers: list[str]) -> dict[str, Any]:
@@ -79,53 +80,51 @@ def _draw_lengths(axes: Any, series: list[Series]) -> None:
         yscale="log",
         xlabel="elements",
         ylabel="elements per second",
-        title="float32 steps to float32 learning rates",
+        title="Throughput: float32 steps to float32 learning rates",
     )
     axes.grid(visible=True, which="major", color="#e5e5e5", linewidth=0.6)
     peers = [line.name for line in series if line.name not in ("native", "ceiling")]
-    ends = {}
+    styles = {line.name: _style(line.name, peers) for line in series}
     for line in series:
-        axes.plot(list(line.points), list(line.points.values()), **_style(line.name, peers))
-        ends[line.name] = line.points[max(line.points)]
-    left, right = min(series[0].points), max(series[0].points)
-    axes.set_xlim(left, right * (right / left) ** 0.3)
-    # Labels at the ends of the lines, moved apart where they would touch.
-    low, high = (axes.transData.transform((right, y))[1] for y in axes.get_ylim())
-    apart = 0.031 * (high - low)
-    below = float("-inf")
-    beside = right * (right / left) ** 0.035
-    for name in sorted(ends, key=lambda name: ends[name]):
-        place = max(axes.transData.transform((right, ends[name]))[1], below + apart)
-        below = place
-        axes.annotate(
-            name,
-            xy=(right, ends[name]),
-            xytext=(beside, axes.transData.inverted().transform((0, place))[1]),
-            color=_style(name, peers)["color"],
-            weight="bold" if name == "native" else "normal",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": _style(name, peers)["color"], "linewidth": 0.5},
-        )
+        axes.plot(list(line.points), list(line.points.values()), **styles[line.name])
+    axes.set_xlim(min(series[0].points), max(series[0].points))
+    _label_ends(axes, series, {name: style["color"] for name, style in styles.items()}, 0.033)
 
 
 def _draw_threads(axes: Any, series: list[Series]) -> None:
-    axes.set(xlabel="threads", ylabel="elements per second", title="more threads")
+    axes.set(xlabel="threads", ylabel="$10^9$ elements per second", title="More threads")
+    scaled = [Series(s.name, {t: y / 1e9 for t, y in s.points.items()}) for s in series]
+    colors = {line.name: (_OURS, _PEERS[0])[number // 2] for number, line in enumerate(scaled)}
     threads = sorted(series[0].points)
-    for number, line in enumerate(series):
-        color = _OURS if number < 2 else _PEERS[0]
-        dashed = line.name.endswith("ceiling")
+    for line in scaled:
+        dashes = (0, (4, 2)) if line.name.endswith("ceiling") else "-"
+        values = [line.points[t] for t in threads]
         axes.plot(
-            threads,
-            [line.points[t] for t in threads],
-            color=color,
-            linestyle=(0, (4, 2)) if dashed else "-",
-            marker="o",
-            markersize=3,
-            label=line.name,
+            threads, values, color=colors[line.name], linestyle=dashes, marker="o", markersize=3
         )
     axes.set_xticks(threads)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _label_ends(axes, scaled, colors, 0.13)
+
+
+def _label_ends(axes: Any, series: list[Series], colors: dict[str, str], apart: float) -> None:
+    """Name each line beside its end, names at least `apart` from each other (1: the axes)."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = {line.name: max(line.points.items()) for line in series}
+    heights = {name: to_axes.transform(end)[1] for name, end in ends.items()}
+    above = 1.0 + apart
+    for name in sorted(heights, key=lambda name: -heights[name]):
+        above = min(heights[name], above - apart)
+        axes.annotate(
+            name,
+            xy=ends[name],
+            xytext=(1.03, above),
+            textcoords="axes fraction",
+            color=colors[name],
+            weight="bold" if name == "native" else "normal",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": colors[name], "linewidth": 0.6, "shrinkB": 0},
+        )
 
 
 def _draw_paths(axes: Any, by_path: dict[str, tuple[Ratio, float | None]]) -> None:
@@ -148,5 +147,9 @@ def _draw_paths(axes: Any, by_path: dict[str, tuple[Ratio, float | None]]) -> No
         if target is not None:
             axes.plot([target, target], [place - 0.4, place + 0.4], color=_CEILING, linewidth=2)
     axes.axvline(1, color=_CEILING, linewidth=1, linestyle=(0, (4, 2)))
-    axes.set(xlim=(0, 1.3), xlabel="fraction of the ceiling (bar: its target)", title="every path")
+    axes.set(
+        xlim=(0, 1.3),
+        xlabel="fraction of the ceiling (upright bar: its target)",
+        title="Every path at its largest",
+    )
     axes.tick_params(axis="y", labelsize=8, length=0)
