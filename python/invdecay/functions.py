@@ -1,9 +1,11 @@
 """`inverse_time_decay`, the drop-in function, and what it shares with the schedule class."""
 
 import math
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ._backend import continuous_decay, staircase_decay
 from ._fallback import formula
@@ -81,14 +83,15 @@ def inverse_time_decay(
     >>> inverse_time_decay([0, 500, 1000], 0.1, 1000, 1.0, staircase=True)
     array([0.1 , 0.1 , 0.05])
     """
-    if not (
+    plain = (
         decay_steps.__class__ in _PLAIN
         and 0.0 < decay_steps < _INF
         and initial_learning_rate.__class__ in _PLAIN
         and -_INF < initial_learning_rate < _INF
         and decay_rate.__class__ in _PLAIN
         and -_INF < decay_rate < _INF
-    ):
+    )
+    if not plain:
         _check_single("initial_learning_rate", initial_learning_rate)
         _check_single("decay_steps", decay_steps)
         _check_single("decay_rate", decay_rate)
@@ -100,13 +103,38 @@ def inverse_time_decay(
             return foreign_decay(
                 xp, step, initial_learning_rate, decay_steps, decay_rate, staircase
             )
+    elif plain and step.__class__ is np.ndarray and not ufunc_kwargs:
+        initial_learning_rate, decay_steps, decay_rate = as_arrays(
+            step.dtype.char in "ef", initial_learning_rate, decay_steps, decay_rate
+        )
     ufunc = staircase_decay if staircase else continuous_decay
-    if out is None and not ufunc_kwargs:
-        return ufunc(step, initial_learning_rate, decay_steps, decay_rate)
-    return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)
+    if ufunc_kwargs or out.__class__ is tuple:
+        return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)
+    # By position, None is no out at all, and NumPy parses it in half the time of a keyword.
+    return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out)
 
 
 # ---------------------------------------------------------------- hyperparameters
+
+
+def as_arrays(narrow: bool, *numbers: float) -> tuple[npt.NDArray[Any], ...]:
+    """Return Python numbers as 0-d arrays of the dtype they take beside float32 or other steps.
+
+    NumPy takes longer to convert three Python numbers than to evaluate 1,000 steps, so the arrays
+    are kept. As 0.0 and -0.0 are the same key, an initial learning rate of zero is not.
+    """
+    return _kept_arrays(narrow, *numbers) if numbers[0] else _new_arrays(narrow, *numbers)
+
+
+def _new_arrays(narrow: bool, *numbers: float) -> tuple[npt.NDArray[Any], ...]:
+    with np.errstate(over="ignore", under="ignore"):
+        arrays = [np.asarray(number, np.float32 if narrow else np.float64) for number in numbers]
+    for array in arrays:
+        array.flags.writeable = False
+    return tuple(arrays)
+
+
+_kept_arrays = lru_cache(maxsize=128)(_new_arrays)
 
 _PLAIN: Final[Any] = frozenset((int, float))
 _NUMPY = frozenset((np.ndarray, int, float, list, tuple))
@@ -199,6 +227,14 @@ def foreign_decay(
         arithmetic = info.default_dtypes(device=device)["real floating"]
     if not xp.isdtype(step.dtype, ("bool", "real floating", "integral")):
         raise TypeError(f"step must hold real numbers, got an array of {step.dtype}")
+    hyper = initial_learning_rate, decay_steps, decay_rate
+    if array_api_compat.is_torch_array(step) and not any(
+        map(array_api_compat.is_torch_array, hyper)
+    ):
+        buffer = _torch_buffer(step)
+        if buffer is not None and arithmetic in (xp.float32, xp.float64):
+            loop = str(arithmetic).removeprefix("torch.")
+            return xp.asarray(np.asarray(ufunc_of(staircase)(buffer, *hyper, dtype=loop)))
 
     def operand(value: Any) -> Any:
         if array_api_compat.is_array_api_obj(value):
@@ -206,8 +242,26 @@ def foreign_decay(
         # Off the CPU, dividing by a Python scalar may become a product with its reciprocal.
         return value if traced else xp.full((), value, dtype=arithmetic, device=device)
 
-    lr, steps, rate = map(operand, (initial_learning_rate, decay_steps, decay_rate))
+    lr, steps, rate = map(operand, hyper)
     return formula(xp.astype(step, arithmetic), lr, steps, rate, xp.floor if staircase else None)
+
+
+def _torch_buffer(step: Any) -> npt.NDArray[Any] | None:
+    """Return a CPU tensor's own memory as an array, None where PyTorch has to see the operations.
+
+    It has to for gradients, transforms, tracing and compiling, and where a tensor is a subclass,
+    elsewhere, sparse, or of a dtype that NumPy lacks.
+    """
+    import torch
+
+    if type(step) is not torch.Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return None
+    if torch.autograd.forward_ad.unpack_dual(step).tangent is not None:
+        return None
+    try:
+        return step.numpy()
+    except (RuntimeError, TypeError):
+        return None
 
 
 def ufunc_of(staircase: bool) -> np.ufunc:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ._backend import fill_range, report_flags
 from ._fallback import formula
 from .functions import (
+    as_arrays,
     check_hyperparameter,
     foreign_decay,
     foreign_namespace,
@@ -20,6 +21,7 @@ from .functions import (
 
 _PIECE = 1 << 25
 """Elements filled between two looks at pending signals (Ctrl-C): tens of milliseconds."""
+_PYTHON_NUMBERS = frozenset((int, float))
 _BLOCK = 1 << 15
 """Elements computed at once where `out` needs a conversion that the kernels do not store."""
 
@@ -149,8 +151,7 @@ class InverseTimeDecay:
         >>> schedule(np.array([999, 1000]))
         array([0.1 , 0.05])
         """
-        kind = type(step)
-        if kind is int or kind is float:
+        if type(step) in _PYTHON_NUMBERS:
             return self._at_number(step)
         if _is_python_number(step):
             return self._at_number(int(step) if isinstance(step, int) else float(step))
@@ -167,22 +168,29 @@ class InverseTimeDecay:
             step = np.asarray(step)
         if step.dtype.kind not in "biuf":
             raise TypeError(f"step must hold real numbers, got {step!r}")
-        return ufunc(step, *hyper, dtype=self.dtype)
+        narrow = self._dtype == "float32"
+        arrays = as_arrays(narrow, *hyper)
+        if step.dtype.char in "ef" if narrow else step.dtype.char != "g":
+            return ufunc(step, *arrays)  # promotion alone gives the dtype
+        return ufunc(step, *arrays, dtype=self.dtype)
 
     def _at_number(self, step: float) -> float:
-        hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
+        lr, steps, rate = self.initial_learning_rate, self.decay_steps, self.decay_rate
+        result: float
         try:
             if self._dtype == "float64":
-                return float(formula(step, *hyper, math.floor if self.staircase else None))
-            at32 = np.float32(_once_rounded(step))
-            return float(formula(at32, *hyper, _floor32 if self.staircase else None))
+                result = formula(step, lr, steps, rate, math.floor if self.staircase else None)
+            else:
+                at = np.float32(_once_rounded(step))
+                result = formula(at, lr, steps, rate, _floor32 if self.staircase else None).item()
+            return result
         except (ArithmeticError, ValueError):
             pass  # a zero denominator, an infinite or NaN step: the ufunc knows what IEEE says
         try:
             at = self.dtype.type(_once_rounded(step) if self._dtype == "float32" else step)
         except OverflowError:
             at = self.dtype.type(math.copysign(math.inf, step))
-        return float(ufunc_of(self.staircase)(at, *hyper, dtype=self.dtype))
+        return float(ufunc_of(self.staircase)(at, lr, steps, rate, dtype=self.dtype))
 
     def precompute(self, *args: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """Table of the learning rates at ``range([start,] stop[, step])``.
