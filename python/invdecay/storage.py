@@ -256,6 +256,7 @@ class _Partial:
         self.finished = bytearray(plan.chunks)
         self._file = path.with_name(f".{path.name}.partial")
         self._manifest = path.with_name(f".{path.name}.manifest")
+        self._ours: list[Path] = []
         self._inspected = False
         self._stopped = threading.Event()
 
@@ -264,8 +265,10 @@ class _Partial:
         """Lock and open both files; on an error keep them if anything in them is finished."""
         with ExitStack() as stack:
             self._data = stack.enter_context(_open_locked(self._file, self.path))
+            self._ours = [self._file]
             try:
                 self._lines = stack.enter_context(_open(self._manifest, os.O_APPEND))
+                self._ours = [self._manifest, self._file]
                 yield self
             except BaseException as error:
                 self._keep_or_discard(error)
@@ -273,18 +276,16 @@ class _Partial:
 
     def resume(self) -> Iterator[int]:
         """Find and yield the finished chunks of the same table; empty the files of any other."""
-        with _naming(self.path):
-            lines = io.BufferedReader(self._lines)
+        with _naming(self.path), open(self._lines.fileno(), "rb", closefd=False) as lines:
             if lines.readline(_LONGEST_LINE) == self.plan.first_line:
                 yield from self._verified(lines)
             else:
                 self._lines.truncate(0)
                 self._data.truncate(0)
                 _append(self._lines, self.plan.first_line)
-            lines.detach()
         self._inspected = True
 
-    def _verified(self, lines: io.BufferedIOBase) -> Iterator[int]:
+    def _verified(self, lines: io.BufferedReader) -> Iterator[int]:
         line = b"\n"
         while piece := lines.readline(_LONGEST_LINE):
             line = piece
@@ -348,7 +349,7 @@ class _Partial:
             return
         empty = os.fstat(self._data.fileno()).st_size == 0
         if empty or (self._inspected and not any(self.finished)):
-            for leftover in self._manifest, self._file:
+            for leftover in self._ours:
                 with suppress(OSError):
                     leftover.unlink()
         else:
