@@ -2,15 +2,13 @@
 
 import math
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ._backend import continuous_decay, staircase_decay
 from ._fallback import formula
-
-_INF = math.inf
 
 
 def inverse_time_decay(
@@ -83,19 +81,16 @@ def inverse_time_decay(
     >>> inverse_time_decay([0, 500, 1000], 0.1, 1000, 1.0, staircase=True)
     array([0.1 , 0.1 , 0.05])
     """
-    plain = (
-        decay_steps.__class__ in _PLAIN
-        and 0.0 < decay_steps < _INF
-        and initial_learning_rate.__class__ in _PLAIN
-        and -_INF < initial_learning_rate < _INF
-        and decay_rate.__class__ in _PLAIN
-        and -_INF < decay_rate < _INF
-    )
-    if not plain:
+    arrays = None
+    if step.__class__ is np.ndarray and not ufunc_kwargs:
+        narrow = step.dtype.char in "ef"
+        arrays = kept_arrays(narrow, initial_learning_rate, decay_steps, decay_rate)
+    if arrays is not None:
+        initial_learning_rate, decay_steps, decay_rate = arrays
+    else:
         _check_single("initial_learning_rate", initial_learning_rate)
         _check_single("decay_steps", decay_steps)
         _check_single("decay_rate", decay_rate)
-    if step.__class__ not in _NUMPY:
         xp = foreign_namespace(step)
         if xp is not None:
             if out is not None or ufunc_kwargs:
@@ -103,10 +98,6 @@ def inverse_time_decay(
             return foreign_decay(
                 xp, step, initial_learning_rate, decay_steps, decay_rate, staircase
             )
-    elif plain and step.__class__ is np.ndarray and not ufunc_kwargs:
-        initial_learning_rate, decay_steps, decay_rate = as_arrays(
-            step.dtype.char in "ef", initial_learning_rate, decay_steps, decay_rate
-        )
     ufunc = staircase_decay if staircase else continuous_decay
     if ufunc_kwargs or out.__class__ is tuple:
         return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)
@@ -117,16 +108,27 @@ def inverse_time_decay(
 # ---------------------------------------------------------------- hyperparameters
 
 
-def as_arrays(narrow: bool, *numbers: float) -> tuple[npt.NDArray[Any], ...]:
-    """Return Python numbers as 0-d arrays of the dtype they take beside float32 or other steps.
+def kept_arrays(
+    narrow: bool, initial_learning_rate: Any, decay_steps: Any, decay_rate: Any
+) -> tuple[npt.NDArray[Any], ...] | None:
+    """Return checked Python numbers as 0-d arrays of the dtype they take beside such steps.
 
-    NumPy takes longer to convert three Python numbers than to evaluate 1,000 steps, so the arrays
-    are kept. As 0.0 and -0.0 are the same key, an initial learning rate of zero is not.
+    `narrow` is for float16 and float32 steps. NumPy takes longer to convert three numbers than to
+    evaluate 1,000 steps, so the arrays are kept. None for whatever is not three good Python
+    numbers, and for an initial learning rate of zero: 0.0 and -0.0 are one key.
     """
-    return _kept_arrays(narrow, *numbers) if numbers[0] else _new_arrays(narrow, *numbers)
+    try:
+        return _kept_arrays(narrow, initial_learning_rate, decay_steps, decay_rate)
+    except TypeError:  # not hashable: an array or a list
+        return None
 
 
-def _new_arrays(narrow: bool, *numbers: float) -> tuple[npt.NDArray[Any], ...]:
+@lru_cache(maxsize=128, typed=True)
+def _kept_arrays(narrow: bool, *numbers: Any) -> tuple[npt.NDArray[Any], ...] | None:
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        return None
+    if numbers[0] == 0 or numbers[1] <= 0:
+        return None
     with np.errstate(over="ignore", under="ignore"):
         arrays = [np.asarray(number, np.float32 if narrow else np.float64) for number in numbers]
     for array in arrays:
@@ -134,10 +136,6 @@ def _new_arrays(narrow: bool, *numbers: float) -> tuple[npt.NDArray[Any], ...]:
     return tuple(arrays)
 
 
-_kept_arrays = lru_cache(maxsize=128)(_new_arrays)
-
-_PLAIN: Final[Any] = frozenset((int, float))
-_NUMPY = frozenset((np.ndarray, int, float, list, tuple))
 _NO_NUMBERS = (str, bytes, bool, np.bool_, complex, np.complexfloating)
 
 

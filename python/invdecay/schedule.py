@@ -11,10 +11,10 @@ import numpy.typing as npt
 from ._backend import fill_range, report_flags
 from ._fallback import formula
 from .functions import (
-    as_arrays,
     check_hyperparameter,
     foreign_decay,
     foreign_namespace,
+    kept_arrays,
     overrides_ufuncs,
     ufunc_of,
 )
@@ -169,7 +169,7 @@ class InverseTimeDecay:
         if step.dtype.kind not in "biuf":
             raise TypeError(f"step must hold real numbers, got {step!r}")
         narrow = self._dtype == "float32"
-        arrays = as_arrays(narrow, *hyper)
+        arrays = kept_arrays(narrow, *hyper) or hyper
         if step.dtype.char in "ef" if narrow else step.dtype.char != "g":
             return ufunc(step, *arrays)  # promotion alone gives the dtype
         return ufunc(step, *arrays, dtype=self.dtype)
@@ -189,7 +189,7 @@ class InverseTimeDecay:
         try:
             at = self.dtype.type(_once_rounded(step) if self._dtype == "float32" else step)
         except OverflowError:
-            at = self.dtype.type(math.copysign(math.inf, step))
+            at = self.dtype.type(math.inf if step > 0 else -math.inf)
         return float(ufunc_of(self.staircase)(at, lr, steps, rate, dtype=self.dtype))
 
     def precompute(self, *args: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
@@ -358,17 +358,16 @@ def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
     """Return `dtype`, else that of the initial learning rate, if it is an arithmetic dtype."""
     if dtype is not None:
         try:
-            arithmetic = np.dtype(dtype)
+            arithmetic = np.dtype(dtype).newbyteorder("=")
         except TypeError:
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
     else:
         own = getattr(initial_learning_rate, "dtype", None)
         typed = isinstance(own, np.dtype) and own.kind == "f"
-        arithmetic = np.dtype(own if typed else np.float64)
+        arithmetic = np.dtype(own if typed else np.float64).newbyteorder("=")
     if arithmetic not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
-    native: np.dtype[Any] = arithmetic.newbyteorder("=")
-    return native
+    return arithmetic
 
 
 def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:
