@@ -122,7 +122,7 @@ def test_warning_in_one_line(path: Path, capsys: pytest.CaptureFixture[str]) -> 
     schedule = ["--initial-learning-rate=1", "--decay-steps=1", "--decay-rate=-1"]
     program = [*RUN, "precompute", *schedule, "--steps=3", str(path)]
     ended = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert ended.stderr == "invdecay: warning: divide by zero encountered in save_table\n"
+    assert re.fullmatch(r"invdecay: warning: divide by zero encountered in \w+\n", ended.stderr)
     np.testing.assert_array_equal(np.load(path), [1, np.inf, -1])
 
 
