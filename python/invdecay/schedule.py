@@ -358,16 +358,17 @@ def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
     """Return `dtype`, else that of the initial learning rate, if it is an arithmetic dtype."""
     if dtype is not None:
         try:
-            arithmetic = np.dtype(dtype).newbyteorder("=")
+            arithmetic = np.dtype(dtype)
         except TypeError:
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
     else:
         own = getattr(initial_learning_rate, "dtype", None)
         typed = isinstance(own, np.dtype) and own.kind == "f"
-        arithmetic = np.dtype(own if typed else np.float64).newbyteorder("=")
-    if arithmetic not in (np.float32, np.float64):
+        arithmetic = np.dtype(own if typed else np.float64)
+    native: np.dtype[Any] = arithmetic.newbyteorder("=")
+    if native not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
-    return arithmetic
+    return native
 
 
 def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:

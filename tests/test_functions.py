@@ -1,0 +1,115 @@
+"""The drop-in function: which ufunc it calls, what it hands on, what it refuses."""
+
+import math
+
+import numpy as np
+import pytest
+from oracle import assert_same_bits, numpy_decay
+
+from invdecay import inverse_time_decay
+
+ARGUMENTS = {"initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.5}
+HYPER = tuple(ARGUMENTS.values())
+
+
+@pytest.mark.parametrize("steps", ["i4", "i8", "f2", "f4", "f8"])
+def test_values_and_promotion(staircase, steps):
+    at = np.arange(5000).astype(steps)
+    expected = {"f2": "f4", "f4": "f4"}.get(steps, "f8")
+    actual = inverse_time_decay(at, *HYPER, staircase)
+    assert_same_bits(actual, numpy_decay(at, *HYPER, staircase, expected))
+
+
+def test_keywords_are_keras_names():
+    assert inverse_time_decay(step=1000, **ARGUMENTS, staircase=True) == 0.1 / 1.5
+
+
+@pytest.mark.parametrize(
+    "step", [7, 7.5, [1, 2, 3], (1.0, 2.0), np.float32(3), np.array(3), range(3)]
+)
+def test_kinds_of_steps(staircase, step):
+    actual = inverse_time_decay(step, *HYPER, staircase)
+    dtype = np.float32 if isinstance(step, np.float32) else np.float64
+    assert_same_bits(actual, numpy_decay(step, *HYPER, staircase, dtype)[()])
+
+
+def test_ufunc_keywords_pass_through(staircase):
+    steps, out = np.arange(6), np.full((6, 1), -1, "f4")
+    mask = np.array([True, False] * 3)
+    result = inverse_time_decay(
+        steps[:, None],
+        *HYPER,
+        staircase,
+        out=out,
+        where=mask[:, None],
+        dtype="f4",
+        casting="unsafe",
+    )
+    assert result is out
+    expected = numpy_decay(steps, *HYPER, staircase, "f4")
+    assert_same_bits(out[:, 0], np.where(mask, expected, np.float32(-1)))
+    assert inverse_time_decay(np.ones((3, 4)), *HYPER, order="F").flags.f_contiguous
+    with pytest.raises(TypeError):
+        inverse_time_decay(steps, *HYPER, steps=3)
+    with pytest.raises(TypeError):
+        inverse_time_decay(steps, *HYPER, True, np.empty(6))
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        (np.float64(-np.inf), ValueError),
+        (True, TypeError),
+        (np.True_, TypeError),
+        (1j, TypeError),
+        ("1", TypeError),
+        (None, TypeError),
+        (np.array(1j), TypeError),
+        (object(), TypeError),
+    ],
+    ids=lambda x: None if isinstance(x, type) else repr(x)[:24],
+)
+def test_bad_hyperparameters_are_named(name, value, error):
+    with pytest.raises(error, match=name) as caught:
+        inverse_time_decay(np.arange(3), **{**ARGUMENTS, name: value})
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.float32(0), np.array(-3)])
+def test_decay_steps_must_be_positive(value):
+    with pytest.raises(ValueError, match="decay_steps must be positive"):
+        inverse_time_decay(np.arange(3), 0.1, value, 0.5)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+@pytest.mark.parametrize("dtype", ["?", "c16", "U3", "O", "M8[s]"])
+def test_arrays_of_no_real_numbers_are_refused(name, dtype):
+    with pytest.raises(TypeError, match=name):
+        inverse_time_decay(np.arange(3), **{**ARGUMENTS, name: np.zeros(3, dtype)})
+
+
+def test_hyperparameter_arrays_follow_ieee(staircase):
+    decay_steps = np.array([-1000.0, 0.0, np.nan, np.inf, 1000.0])
+    with np.errstate(all="ignore"):
+        actual = inverse_time_decay(np.float64(500), 0.1, decay_steps, 0.5, staircase)
+    assert_same_bits(actual, numpy_decay(500.0, 0.1, decay_steps, 0.5, staircase, "f8"))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        inverse_time_decay(500, 0.1, decay_steps, 0.5, staircase)
+    with pytest.raises(FloatingPointError), np.errstate(divide="raise"):
+        inverse_time_decay(500, 0.1, decay_steps, 0.5, staircase)
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.2], (0.1, 0.2), np.array([0.1, 0.2], "f4")], ids=repr)
+def test_sweeps(staircase, rates):
+    steps = np.arange(1000.0)[:, None]
+    actual = inverse_time_decay(steps, rates, 1000, rates, staircase)
+    assert_same_bits(actual, numpy_decay(steps, rates, 1000, rates, staircase, "f8"))
+
+
+@pytest.mark.parametrize("step", ["7", None, 1j, np.array(["a"]), np.array([1j])], ids=repr)
+def test_steps_of_no_real_numbers_are_refused(step):
+    with pytest.raises(TypeError):
+        inverse_time_decay(step, *HYPER)
