@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -375,6 +376,32 @@ def test_kth_call_fails(path: Path, name: str, number: int, lasting: bool, resum
         assert_nothing_hidden(path)
     assert k > 1
     assert path.read_bytes() == new
+
+
+def test_order_of_what_must_be_on_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk before its line, the table before its name, the folder after it."""
+    events: list[str] = []
+
+    def recorded(name: str, event: Callable[..., str]) -> None:
+        call = getattr(os, name)
+
+        def replacement(*args: Any) -> Any:
+            events.append(event(*args))
+            return call(*args)
+
+        monkeypatch.setattr(os, name, replacement)
+
+    def synchronised(descriptor: int) -> str:
+        return "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync"
+
+    monkeypatch.setattr(storage, "_WRITE", CHUNK)
+    recorded("fsync", synchronised)
+    recorded("pwrite", lambda *_: "chunk")
+    recorded("write", lambda *_: "line")
+    recorded("replace", lambda *_: "replace")
+    save(path, STEPS)
+    start, end = ["line", "chunk"], ["sync", "replace", "folder"]  # the two files' headers first
+    assert events == start + ["chunk", "sync", "line"] * CHUNKS + end
 
 
 def test_error_in_the_writer_thread_keeps_what_is_finished(path: Path) -> None:

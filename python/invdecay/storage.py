@@ -380,6 +380,7 @@ def _write_missing_chunks(
             flags = schedule.fill(values, steps)
             partial.flags |= flags
             raw = values.view(np.uint8).data
+            # Twice as fast as BLAKE2b where the processor has SHA instructions.
             sha256 = hashlib.sha256(raw).hexdigest()
             writing.append((chunk, writer.submit(partial.store, chunk, raw, flags, sha256)))
         while writing:
