@@ -20,6 +20,10 @@ else()
   if(NOT TARGET hwy::hwy)
     add_library(hwy::hwy ALIAS hwy)
   endif()
+  if(SKBUILD) # a wheel with Highway inside carries its licence
+    install(FILES ${highway_SOURCE_DIR}/LICENSE-BSD3
+            DESTINATION ${SKBUILD_METADATA_DIR}/licenses/highway)
+  endif()
   set(INVDECAY_HIGHWAY_SOURCE "1.2.0 (built in)")
 endif()
 message(STATUS "Highway: ${INVDECAY_HIGHWAY_SOURCE}")
