@@ -49,7 +49,12 @@ def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> 
     steps = step_range(*args)
     blocks = da.core.normalize_chunks(chunks, (len(steps),), dtype=schedule.dtype)
     return da.map_blocks(
-        _block, schedule, steps, chunks=blocks, dtype=schedule.dtype, meta=np.empty(0, schedule.dtype)
+        _block,
+        schedule,
+        steps,
+        chunks=blocks,
+        dtype=schedule.dtype,
+        meta=np.empty(0, schedule.dtype),
     )
 
 

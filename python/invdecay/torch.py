@@ -111,7 +111,7 @@ class InverseTimeDecayLR(LRScheduler):
                 group["lr"] = lr
 
     def _get_closed_form_lr(self) -> list[Any]:
-        """What PyTorch calls to start anew at a given step."""
+        """Start anew at `last_epoch`: what PyTorch calls for ``step(epoch)`` and at milestones."""
         self._initial_lrs = [_copied(lr) for lr in self.base_lrs]
         return self._decayed(self._initial_lrs)
 
