@@ -30,14 +30,14 @@ def native(request: pytest.FixtureRequest) -> Any:
     return kernels_of(request.param)
 
 
-@pytest.fixture(params=[False, True], ids=["continuous", "staircase"])
+@pytest.fixture(scope="session", params=[False, True], ids=["continuous", "staircase"])
 def staircase(request: pytest.FixtureRequest) -> bool:
     """Both forms of the schedule."""
     form: bool = request.param
     return form
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def decay(kernels: Any, staircase: bool) -> Any:
     """Each form's ufunc of each kernel."""
     return ufunc(kernels, staircase)
