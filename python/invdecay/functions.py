@@ -167,8 +167,15 @@ def check_hyperparameter(name: str, value: Any) -> float:
 
 
 def _check_single(name: str, value: Any) -> None:
-    """Check a hyperparameter of `inverse_time_decay`: numbers by value, arrays only by kind."""
-    if not getattr(value, "shape", ()) and not isinstance(value, (list, tuple)):
+    """Check a hyperparameter of `inverse_time_decay`: numbers by value, arrays only by kind.
+
+    A 0-d array of another library is an array: it may be traced, or on a device far away.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        is_array = value.shape != ()
+    else:
+        is_array = hasattr(value, "shape") or isinstance(value, (list, tuple))
+    if not is_array:
         check_hyperparameter(name, value)
         return
     dtype = getattr(value, "dtype", None)
