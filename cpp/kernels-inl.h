@@ -124,12 +124,23 @@ HWY_INLINE V LearningRate(D d, V p, V initial_learning_rate, V decay_rate) {
 
 // ------------------------------ Steps into the arithmetic type, one rounding
 
-// Lanes whose vectors hold a step of type StepT as well as its conversion to T. 64-bit steps, and
-// uint32 on its way to float32, pass through float64 lanes.
-template <class T, class StepT>
-using StepTag = std::conditional_t<std::is_same_v<T, float> &&
-                                       (sizeof(StepT) == 8 || std::is_same_v<StepT, std::uint32_t>),
-                                   hn::Rebind<float, hn::ScalableTag<double>>, hn::ScalableTag<T>>;
+// Calls convert(part, i) for the lanes of d from lane i on that part has, and joins the results.
+// 64-bit steps, and uint32 on its way to float32, pass through float64 lanes, and so become float32
+// by halves. The halves are joined, as a lane without an element would show its own flags.
+template <class StepT, class D, class Convert>
+HWY_INLINE hn::Vec<D> ByParts(D d, const Convert& convert) {
+#if HWY_TARGET == HWY_SCALAR
+  return convert(d, std::size_t{0});
+#else
+  if constexpr (std::is_same_v<hn::TFromD<D>, float> &&
+                (sizeof(StepT) == 8 || std::is_same_v<StepT, std::uint32_t>)) {
+    const hn::Half<D> half;
+    return hn::Combine(d, convert(half, hn::Lanes(half)), convert(half, std::size_t{0}));
+  } else {
+    return convert(d, std::size_t{0});
+  }
+#endif
+}
 
 // float64 to float32. Lanes: half of the float64 vector's bytes. Error: one rounding. Range: all;
 // overflows to infinity. Highway's scalar form saturates to the largest float instead.
@@ -196,15 +207,17 @@ HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
 // The steps from p on, in the lanes of d. Error: one rounding. Range: all.
 template <class D, class StepT>
 HWY_INLINE hn::Vec<D> LoadSteps(D d, const StepT* HWY_RESTRICT p) {
-  const hn::Rebind<StepT, D> ds;
-  const auto v = hn::LoadU(ds, p);
-  if constexpr (std::is_same_v<StepT, hn::TFromD<D>>) {
-    return v;
-  } else if constexpr (std::is_floating_point_v<StepT>) {
-    return hn::PromoteTo(d, v);
-  } else {
-    return ConvertInteger(d, ds, v);
-  }
+  return ByParts<StepT>(d, [p](auto part, std::size_t i) HWY_ATTR {
+    const hn::Rebind<StepT, decltype(part)> ds;
+    const auto v = hn::LoadU(ds, p + i);
+    if constexpr (std::is_same_v<StepT, hn::TFromD<D>>) {
+      return v;
+    } else if constexpr (std::is_floating_point_v<StepT>) {
+      return hn::PromoteTo(part, v);
+    } else {
+      return ConvertInteger(part, ds, v);
+    }
+  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -94,10 +94,10 @@ template <class T, class Index>
 struct Range {
   static constexpr bool kIntegers = true;
   std::int64_t start, step;
-  HWY_ALIGN Index offsets[hn::MaxLanes(StepTag<T, Index>())];  // lane * step, modulo 2^bits
+  HWY_ALIGN Index offsets[hn::MaxLanes(hn::ScalableTag<T>())];  // lane * step, modulo 2^bits
 
   Range(std::int64_t first, std::int64_t distance) : start(first), step(distance) {
-    for (std::size_t lane = 0; lane < hn::MaxLanes(StepTag<T, Index>()); ++lane) {
+    for (std::size_t lane = 0; lane < hn::MaxLanes(hn::ScalableTag<T>()); ++lane) {
       offsets[lane] = static_cast<Index>(Sum(0, lane));
     }
   }
@@ -109,16 +109,18 @@ struct Range {
   HWY_INLINE std::int64_t IndexAt(std::size_t i) const { return Sum(start, i); }
   template <class D>
   HWY_INLINE hn::Vec<D> Load(D d, std::size_t i) const {
-    const hn::Rebind<Index, D> d_index;
-    const auto index =
-        hn::Add(hn::Set(d_index, static_cast<Index>(IndexAt(i))), hn::LoadU(d_index, offsets));
-    if constexpr (std::is_same_v<Index, T>) {
-      return index;
-    } else if constexpr (std::is_same_v<Index, double>) {
-      return Demote(d, index);
-    } else {
-      return ConvertInteger(d, d_index, index);
-    }
+    return ByParts<Index>(d, [&](auto part, std::size_t first) HWY_ATTR {
+      const hn::Rebind<Index, decltype(part)> d_index;
+      const auto from = hn::Set(d_index, static_cast<Index>(IndexAt(i + first)));
+      const auto index = hn::Add(from, hn::LoadU(d_index, offsets));
+      if constexpr (std::is_same_v<Index, T>) {
+        return index;
+      } else if constexpr (std::is_same_v<Index, double>) {
+        return Demote(part, index);
+      } else {
+        return ConvertInteger(part, d_index, index);
+      }
+    });
   }
   HWY_INLINE T At(std::size_t i) const { return static_cast<T>(IndexAt(i)); }
   HWY_INLINE void Prefetch(std::size_t) const {}
@@ -189,7 +191,8 @@ HWY_INLINE void Evaluate(D d, const Steps& steps, const Lr& lr, const DecaySteps
     const auto q = Quotient<Steps::kIntegers>(d, steps.Load(d, i), decay_steps.Load(d, i));
     const auto p = Progress<form>(d, q);
     const auto v = Stored<Out>(d, LearningRate(d, p, lr.Load(d, i), rate.Load(d, i)));
-    if constexpr (kStream) {
+    // Highway streams whole vectors only: half of a 16-byte one would overrun its place.
+    if constexpr (kStream && hn::MaxLanes(d_out) * sizeof(Out) >= 16) {
       hn::Stream(v, d_out, out + i);
     } else {
       hn::StoreU(v, d_out, out + i);
@@ -228,7 +231,7 @@ void EvaluateBlocks(char* const* operands, const std::intptr_t* strides, std::si
       if constexpr (std::is_same_v<T, Stored>) {
         return Buffer<T, T>{data};
       } else {
-        const StepTag<T, Stored> d;
+        const hn::ScalableTag<T> d;
         const std::size_t lanes = hn::Lanes(d);
         std::size_t j = 0;
         for (; j + lanes <= count; j += lanes) hn::StoreU(LoadSteps(d, data + j), d, buffer + j);
@@ -273,7 +276,7 @@ void Loop(char** operands, const std::intptr_t* dimensions, const std::intptr_t*
     // In place, every line stored to has just been read.
     const bool stream = PastTheCache(n * sizeof(T)) && operands[kStep] != operands[kOut];
     ParallelFor(n, sizeof(Step) + sizeof(T), [=](std::size_t begin, std::size_t end) HWY_ATTR {
-      const StepTag<T, Step> d;
+      const hn::ScalableTag<T> d;
       const Buffer<T, Step> part{steps + begin};
       if (stream) {
         Evaluate<form, true>(d, part, lr, decay_steps, rate, out + begin, end - begin);
@@ -381,7 +384,7 @@ void FillRange(Out* out, std::size_t n, std::int64_t start, std::int64_t step,
       }
       return;
     }
-    const StepTag<T, Index> d;
+    const hn::ScalableTag<T> d;
     const Range<T, Index> part(steps.IndexAt(begin), step);
     const Constant<T> lr{hyper.initial_learning_rate};
     const ConstantDivisor<T> decay_steps(hyper.decay_steps);
