@@ -403,6 +403,12 @@ def test_where_leaves_the_rest_of_out(decay, staircase, size, share, dtype):
     )
 
 
+def test_where_does_not_round_the_rest_of_a_wider_out(decay):
+    out = np.full(3, 1 / 3)
+    decay(np.ones(3, "f4"), *HYPER, out=out, where=[True, False, True])
+    assert out[1] == 1 / 3
+
+
 @pytest.mark.filterwarnings("ignore:'where' used without 'out'")
 def test_where_without_out(decay, staircase):
     mask = np.arange(50) % 3 == 0

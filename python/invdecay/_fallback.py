@@ -189,8 +189,11 @@ class FallbackUfunc:
         if target is not None and not target.flags.writeable:
             raise ValueError("output array is read-only")
         masked = where is not True
-        arrays = [np.asanyarray(x, dtypes[0] if type(x) is int else None) for x in inputs[:1]]
-        arrays += [np.asanyarray(x) for x in inputs[1:]]
+        # Python numbers take the loop's dtype whatever `casting` says, as NumPy has it.
+        arrays = [
+            np.asanyarray(x, dtype if type(x) in (int, float) else None)
+            for x, dtype in zip(inputs, dtypes, strict=False)
+        ]
         operands: list[Any] = [np.asarray(a) for a in arrays]
         operands.append(None if target is None else np.asarray(target))
         elementwise = "overlap_assume_elementwise"
@@ -201,7 +204,8 @@ class FallbackUfunc:
         )
         if masked:
             operands.append(_mask(where))
-            flags.append(["readonly", "aligned", "nbo"])
+            flags[4].append("writemasked")  # what is left out is not even rounded
+            flags.append(["readonly", "aligned", "nbo", "arraymask"])
             dtypes.append(np.dtype(np.bool_))
         iterator = np.nditer(
             operands,
