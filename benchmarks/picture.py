@@ -18,6 +18,7 @@ _PEERS = (
     "#c44e8a",
     "#4c4c9d",
     "#a0763a",
+    "#a8a02a",
 )
 
 
@@ -47,7 +48,7 @@ def draw(stem: FilePath, growth: Growth) -> None:
     except ImportError:
         return
     stem.parent.mkdir(parents=True, exist_ok=True)
-    style = {
+    style: Any = {
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -123,7 +124,12 @@ def _label_ends(axes: Any, series: list[Series], colors: dict[str, str], apart: 
             color=colors[name],
             weight="bold" if name == "native" else "normal",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": colors[name], "linewidth": 0.6, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colors[name],
+                "linewidth": 0.6,
+                "relpos": (0, 0.5),
+            },
         )
 
 

@@ -235,7 +235,8 @@ def growth_section(n_max: float, reached: dict[str, tuple[Ratio, float | None]])
 
 {_series_table("n", by_length)}
 
-Peers faster than the native kernels in three rounds of four or more: {beaten or "none at any length"}.
+Peers faster than the native kernels, in three rounds of four at least:
+{beaten or "none at any length"}.
 
 ### Against length: every native path
 
@@ -271,7 +272,7 @@ def _growth_of_peers(sizes: list[int]) -> tuple[list[Series], str]:
         )
         native()
         path.check(steps, out)
-        calls = {"native": native, "fallback": fallback}
+        calls: dict[str, Callable[[], object]] = {"native": native, "fallback": fallback}
         for name, make in peers.BUFFER_PEERS.items():
             call = prepared(make, job)
             if not isinstance(call, str):

@@ -13,8 +13,8 @@ from paths import PATHS, Path
 from pytest_benchmark.fixture import BenchmarkFixture
 
 _SIZES = [10**k for k in range(3, 9)]
-_BACKENDS = {"fallback": _fallback}
-if invdecay.backend == "native":
+_BACKENDS: dict[str, Any] = {"fallback": _fallback}
+if invdecay.simd_target is not None:
     from invdecay import _core
 
     _BACKENDS["native"] = _core.kernels(invdecay.simd_target)
@@ -28,7 +28,7 @@ def test_backend(
 ) -> None:
     if n > size_max:
         pytest.skip("larger than --size-max")
-    kernels: Any = _BACKENDS[backend]
+    kernels = _BACKENDS[backend]
     steps, out = path.operands(n)
     path.evaluate(kernels, steps, out)
     path.check(steps, out)
