@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from invdecay import _backend, _fallback
 
-settings.register_profile("default", max_examples=200, deadline=None)
+settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-from conftest import ufunc
+from conftest import kernels_of, ufunc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import bits, random_numbers
 
-from invdecay import _fallback
+from invdecay import _backend, _fallback
+
+TARGETS = _backend.available_targets
 
 DTYPES = [
     "?",
@@ -95,26 +97,31 @@ def outcome(decay, case):
     try:
         with np.errstate(all="ignore"):
             result = decay(*operands, **kwargs)
-    except (TypeError, ValueError) as error:
-        return TypeError if isinstance(error, TypeError) else ValueError
+    except (TypeError, ValueError, np.exceptions.ComplexWarning) as error:
+        return next(kind for kind in (TypeError, ValueError, Warning) if isinstance(error, kind))
     assert out is None or result is out
     if result.dtype.kind == "f" and result.dtype.itemsize <= 8:
         return result.dtype, result.shape, bits(result).tobytes()
     return result.dtype, result.shape, result.astype("c16").tobytes()
 
 
-def same_outcome(native, staircase, case):
+def check(target, staircase, case):
     expected = outcome(ufunc(_fallback, staircase), case)
-    assert outcome(ufunc(native, staircase), case) == expected
+    assert outcome(ufunc(kernels_of(target), staircase), case) == expected
 
 
-@given(case=calls())
-def test_random_calls(native, staircase, case):
-    same_outcome(native, staircase, case)
+pytestmark = pytest.mark.skipif(not TARGETS, reason="the fallback alone runs here")
+random_calls = given(st.sampled_from(TARGETS or ["none"]), st.booleans(), calls())
+
+
+@settings(max_examples=400)
+@random_calls
+def test_random_calls(target, staircase, case):
+    check(target, staircase, case)
 
 
 @pytest.mark.slow
 @settings(max_examples=100_000)
-@given(case=calls())
-def test_a_hundred_thousand_random_calls(native, staircase, case):
-    same_outcome(native, staircase, case)
+@random_calls
+def test_a_hundred_thousand_random_calls(target, staircase, case):
+    check(target, staircase, case)

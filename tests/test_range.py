@@ -1,5 +1,7 @@
 """Ranges: tables without a step buffer hold the bits of the buffer form."""
 
+import os
+
 import numpy as np
 import pytest
 from conftest import ufunc
@@ -34,7 +36,7 @@ DECAY_STEPS = [0.5, 1.0, 7.0, 999.5, 1000.0, 1 / 3 * 1e5, 2.0**24 + 1, 1e9, 1e-3
 
 
 def buffer_form(steps, *hyper, staircase, arithmetic, stored):
-    at = np.array(steps, "i8")
+    at = np.arange(len(steps)) * steps.step + (steps[0] if steps else 0)
     with np.errstate(all="ignore"):
         return numpy_decay(at, *hyper, staircase, arithmetic).astype(stored)
 
@@ -107,6 +109,25 @@ def test_large_ranges_equal_the_ufunc(kernels, staircase, start, decay_steps, ar
     steps = np.arange(start, start + len(out))
     expected = ufunc(kernels, staircase)(steps, *hyper, dtype=arithmetic).astype(stored)
     assert_same_bits(out, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="no cache size here")
+@pytest.mark.parametrize(("arithmetic", "stored"), STORED)
+def test_tables_past_the_cache(kernels, staircase, arithmetic, stored):
+    """Stores that bypass the cache write the table and nothing beside it."""
+    size = max(os.sysconf("SC_LEVEL3_CACHE_SIZE"), 2**25) // np.dtype(stored).itemsize + 4099
+    hyper = 0.1, 1000.0, 0.5
+    out = np.full(size + 2, -7, stored)
+    kernels.fill_range(out[1:-1], 0, 1, *hyper, staircase, arithmetic)
+    assert (out[[0, -1]] == -7).all()
+    piece = 2**22
+    for start in range(0, size, piece):
+        steps = range(start, min(start + piece, size))
+        expected = buffer_form(
+            steps, *hyper, staircase=staircase, arithmetic=arithmetic, stored=stored
+        )
+        assert_same_bits(out[1:-1][start : start + piece], expected)
 
 
 def test_fill_range_refuses_other_arrays(kernels):
