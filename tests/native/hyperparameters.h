@@ -30,8 +30,8 @@ inline constexpr NamedSet kSets[] = {
     {"underflow", {1e-30, 1e-10, 1e30}},
 };
 
-template <class T>
-Hyperparameters<T> In(const Hyperparameters<double>& h) {
+template <class T, class From>
+Hyperparameters<T> In(const Hyperparameters<From>& h) {
   return {static_cast<T>(h.initial_learning_rate), static_cast<T>(h.decay_steps),
           static_cast<T>(h.decay_rate)};
 }

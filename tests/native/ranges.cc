@@ -61,16 +61,18 @@ Steps RandomSteps(Random& random, std::size_t longest) {
   return steps;
 }
 
-// Sets of every kind, and stairs from narrower than a step to wider than the range.
+// Sets of every kind, and stairs from narrower than a step to wider than the range. Rounded to T
+// beforehand, as the flags of that are none of the loop's.
 template <class T>
 Hyperparameters<double> RandomSet(Random& random, const Steps& steps) {
-  if (random.Below(4) == 0) return kSets[random.Below(std::size(kSets))].values;
+  if (random.Below(4) == 0) return In<double>(In<T>(kSets[random.Below(std::size(kSets))].values));
   const double step = std::abs(static_cast<double>(steps.step));
   const double width = random.Magnitude<double>(-3, 12);
   const double decay_steps = random.Below(2) ? std::ceil(step * width) : step * width;
   const double sign = random.Below(4) == 0 ? -1 : 1;
-  // float32 has rounded them before: the range loop takes float64 and rounds them itself.
-  return {random.Magnitude<double>(-20, 2), decay_steps, sign * random.Magnitude<double>(-30, 4)};
+  const double rate = sign * random.Magnitude<double>(-30, 4);
+  return In<double>(
+      In<T>(Hyperparameters<double>{random.Magnitude<double>(-20, 2), decay_steps, rate}));
 }
 
 int Raised() { return std::fetestexcept(kReportedExceptions); }
