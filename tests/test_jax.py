@@ -12,7 +12,6 @@ jax = pytest.importorskip("jax", reason="needs jax, of the extra invdecay[test]"
 optax = pytest.importorskip("optax", reason="needs optax, of the extra invdecay[test]")
 
 import jax.numpy as jnp  # noqa: E402
-
 from invdecay import InverseTimeDecay, inverse_time_decay  # noqa: E402
 
 ULP = 4

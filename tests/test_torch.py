@@ -10,10 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra invdecay[torch]")
 
-from torch.optim import lr_scheduler  # noqa: E402
-
 from invdecay import InverseTimeDecay, inverse_time_decay  # noqa: E402
 from invdecay.torch import InverseTimeDecayLR  # noqa: E402
+from torch.optim import lr_scheduler  # noqa: E402
 
 HYPER = (10, 0.5)
 RATES = (0.1, 0.03)

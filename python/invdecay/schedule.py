@@ -1,9 +1,10 @@
 """`InverseTimeDecay`, the schedule as an object."""
 
+import bisect
 import math
 import numbers
 import operator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from .functions import (
     overrides_ufuncs,
     ufunc_of,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PIECE = 1 << 25
 """Elements filled between two looks at pending signals (Ctrl-C): tens of milliseconds."""
@@ -257,6 +261,54 @@ class InverseTimeDecay:
             out[i : i + _BLOCK] = block
         return flags
 
+    def step_at(self, learning_rate: float) -> int:
+        """First step from 0 on at which the rate has come down to `learning_rate` or below.
+
+        Parameters
+        ----------
+        learning_rate : float
+            The rate to reach; rounded to `dtype` before it is compared.
+
+        Returns
+        -------
+        int
+            Exact for the schedule's own arithmetic: ``self(step)`` is at or below
+            `learning_rate`, and ``self(step - 1)`` above.
+
+        Raises
+        ------
+        TypeError
+            If `learning_rate` is no real number.
+        ValueError
+            If no int64 step reaches `learning_rate`, or the rate does not fall: a negative
+            initial learning rate or decay rate.
+
+        Examples
+        --------
+        >>> InverseTimeDecay(0.1, 1000, 1.0).step_at(0.05)
+        1000
+        """
+        rate = float(self.dtype.type(check_hyperparameter("learning_rate", learning_rate)))
+        if self.initial_learning_rate < 0 or self.decay_rate < 0:
+            raise ValueError(f"step_at needs a schedule whose rate falls, got {self!r}")
+        # Every rounded operation is monotonic, so that the rates are sorted.
+        last = 2**63 - 1
+        step = bisect.bisect_left(range(last), True, key=lambda step: self(step) <= rate)
+        if step == last and self(last) > rate:
+            raise ValueError(f"learning_rate is never reached, got {learning_rate!r}")
+        return step
+
+    def plot(self, stop: int, **options: Any) -> "Axes":
+        """Draw the learning rate against the step; see `invdecay.plotting.plot`."""
+        from .plotting import plot
+
+        return plot(self, stop, **options)
+
+    def _repr_html_(self) -> str:
+        from .plotting import to_html
+
+        return to_html(self)
+
     # ------------------------------------------------------------ configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -277,6 +329,42 @@ class InverseTimeDecay:
         if self._dtype != "float64":
             config["dtype"] = self._dtype
         return config
+
+    @classmethod
+    def from_endpoints(cls, initial: float, final: float, steps: float, **options: Any) -> Self:
+        """Make the continuous schedule that goes from `initial` to `final` in `steps` steps.
+
+        Parameters
+        ----------
+        initial, final : float
+            The learning rates at step 0 and at `steps`; positive.
+        steps : float
+            The schedule's ``decay_steps``.
+        **options
+            ``name`` and ``dtype``, as for the class.
+
+        Returns
+        -------
+        InverseTimeDecay
+            With ``decay_rate = initial / final - 1``. Its rate at `steps` is `final` but for the
+            rounding of that ratio, a few units in the last place.
+
+        Raises
+        ------
+        TypeError
+            If an argument is no real number.
+        ValueError
+            If one is not finite or not positive.
+
+        Examples
+        --------
+        >>> InverseTimeDecay.from_endpoints(0.1, 0.001, 10_000)(10_000)
+        0.001
+        """
+        for name, value in ("initial", initial), ("final", final), ("steps", steps):
+            if check_hyperparameter(name, value) <= 0:
+                raise ValueError(f"{name} must be positive, got {value!r}")
+        return cls(initial, steps, float(initial) / float(final) - 1, **options)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
