@@ -89,11 +89,13 @@ def main(action: str | None) -> None:
     if not counts:
         raise click.ClickException("the driver counted nothing")
     if action == "record":
-        RECORD.write_text(json.dumps({"tools": tools, "counts": counts}, indent=1) + "\n")
+        RECORD.write_text(
+            json.dumps({"tools": tools, "counts": counts}, indent=1, sort_keys=True) + "\n"
+        )
     elif action == "check":
         _check(json.loads(RECORD.read_text()), tools, counts)
     else:
-        click.echo(json.dumps(counts, indent=1))
+        click.echo(json.dumps(counts, indent=1, sort_keys=True))
 
 
 def _check(record: dict[str, object], tools: str, counts: Counts) -> None:
