@@ -47,8 +47,9 @@ def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> 
     ((1000000000000,), array([0.1       , 0.0999001 , 0.0998004 ]))
     """
     steps = step_range(*args)
-    blocks = da.core.normalize_chunks(chunks, (len(steps),), dtype=schedule.dtype)
-    return da.map_blocks(
+    shape = (len(steps),)
+    blocks = da.core.normalize_chunks(chunks, shape, dtype=schedule.dtype)  # type: ignore[no-untyped-call]
+    table: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
         _block,
         schedule,
         steps,
@@ -56,6 +57,7 @@ def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> 
         dtype=schedule.dtype,
         meta=np.empty(0, schedule.dtype),
     )
+    return table
 
 
 def _block(

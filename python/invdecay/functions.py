@@ -259,9 +259,10 @@ def _torch_buffer(step: Any) -> npt.NDArray[Any] | None:
     """
     import torch
 
-    if type(step) is not torch.Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    pytorch: Any = torch  # parts of it have no types
+    if type(step) is not torch.Tensor or torch.compiler.is_compiling() or pytorch.jit.is_tracing():
         return None
-    if torch.autograd.forward_ad.unpack_dual(step).tangent is not None:
+    if pytorch.autograd.forward_ad.unpack_dual(step).tangent is not None:
         return None
     try:
         return step.numpy()

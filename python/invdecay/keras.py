@@ -3,14 +3,14 @@
 import numbers
 from typing import Any
 
-import keras
+import keras  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 
 from . import schedule as _schedule
 
 
-@keras.saving.register_keras_serializable(package="invdecay")  # type: ignore[untyped-decorator]
+@keras.saving.register_keras_serializable(package="invdecay")
 class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ignore[misc]
     """Keras's ``InverseTimeDecay``, computed natively wherever the steps are plain numbers.
 

@@ -117,11 +117,12 @@ def save_plot(
     """
     import matplotlib.pyplot as plt
 
-    ax = plot(schedule, stop, **options)
+    plot(schedule, stop, **options)
+    figure = plt.gcf()
     try:
-        plt.figure(ax.figure.number).savefig(path, dpi=150)
+        figure.savefig(path, dpi=150)
     finally:
-        plt.close(ax.figure.number)
+        plt.close(figure)
 
 
 def text_plot(
@@ -144,7 +145,7 @@ def text_plot(
     TypeError, ValueError
         As `plot` does.
     """
-    import plotext
+    import plotext  # type: ignore[import-untyped]
 
     ends = sampled_steps(schedule, start, stop, xscale)[[0, -1]]
     _check_scale("yscale", yscale)
