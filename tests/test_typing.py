@@ -1,0 +1,50 @@
+"""Type checkers on the package and on typed use of it."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USE = Path(__file__).with_name("typed_use.py")
+PROJECT = USE.parent.parent
+
+for _module in ("matplotlib", "torch", "dask"):
+    if importlib.util.find_spec(_module) is None:
+        pytest.skip(f"typed_use.py needs {_module}", allow_module_level=True)
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip(module, reason=f"needs {module}, of the extra invdecay[test]")
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+def run_pyright(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    config = {
+        "include": [str(file)],
+        "pythonVersion": "3.11",
+        "extraPaths": [str(PROJECT / "python")],  # an editable install is beyond pyright
+    }
+    (folder / "pyrightconfig.json").write_text(json.dumps(config))
+    return run("pyright", "--project", str(folder), "--pythonpath", sys.executable)
+
+
+def test_mypy_strict() -> None:
+    done = run("mypy", "--strict", str(USE))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright(tmp_path: Path) -> None:
+    done = run_pyright(USE, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_checkers_see_mistakes(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("import invdecay\ninvdecay.InverseTimeDecay(0.1, 1, 1).step_at('')\n")
+    for done in run("mypy", "--strict", str(wrong)), run_pyright(wrong, tmp_path):
+        assert done.returncode == 1
+        assert "float" in done.stdout
