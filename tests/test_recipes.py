@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,8 @@ def test_recipe_runs(page, tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_contract_page_holds_the_measured_table():
+    table = runpy.run_path(str(DOCS.parent / "tools" / "contract_table.py"))["table"]()
+    assert table in (DOCS / "contract.md").read_text()
