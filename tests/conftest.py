@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-
 from invdecay import _backend, _fallback
 
 settings.register_profile("default", deadline=None)

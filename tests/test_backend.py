@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 
+import invdecay
 import numpy as np
 import pytest
-
-import invdecay
 from invdecay import _backend
 
 TARGETS = _backend.available_targets
@@ -57,12 +56,12 @@ def test_bad_values_are_named(variable, value):
 HIDE_CORE = """
 import importlib.util
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "invdecay._core" else find(name, *rest)
+importlib.util.find_spec = lambda name: None if name == "invdecay._core" else find(name)
 """
 BREAK_CORE = """
 import importlib.util, sys
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: object() if name == "invdecay._core" else find(name, *rest)
+importlib.util.find_spec = lambda name: name == "invdecay._core" or find(name)
 sys.modules["invdecay._core"] = None
 """
 
@@ -100,7 +99,7 @@ def test_show_config(capsys):
     for key, value in config.items():
         assert f"{key}:" in printed
         assert str(value) in printed
-    with pytest.raises(ValueError, match="mode must be .* got 'html'"):
+    with pytest.raises(ValueError, match=r"mode must be .* got 'html'"):
         invdecay.show_config("html")
 
 

@@ -3,9 +3,8 @@
 import array_api_strict as xp
 import numpy as np
 import pytest
-from oracle import assert_same_bits, numpy_decay
-
 from invdecay import InverseTimeDecay, inverse_time_decay
+from oracle import assert_same_bits, numpy_decay
 
 HYPER = 0.1, 1000, 0.5
 DEVICES = [None, xp.Device("device1")]

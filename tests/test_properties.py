@@ -1,13 +1,12 @@
-"""Random calls: each native target does what the fallback does, in bits, dtype, shape and errors."""
+"""Random calls: each target does what the fallback does, in bits, dtype, shape and errors."""
 
 import numpy as np
 import pytest
 from conftest import kernels_of, ufunc
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import bits, random_numbers
-
 from invdecay import _backend, _fallback
+from oracle import bits, random_numbers
 
 TARGETS = _backend.available_targets
 

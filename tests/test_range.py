@@ -2,13 +2,12 @@
 
 import os
 
+import invdecay
 import numpy as np
 import pytest
 from conftest import ufunc
-from oracle import assert_same_bits, bits, numpy_decay
-
-import invdecay
 from invdecay import InverseTimeDecay
+from oracle import assert_same_bits, bits, numpy_decay
 
 STORED = [("float32", "f4"), ("float64", "f4"), ("float64", "f8")]
 INT64 = np.iinfo("i8")

@@ -7,9 +7,8 @@ import os
 
 import numpy as np
 import pytest
-from oracle import assert_same_bits
-
 from invdecay import InverseTimeDecay, inverse_time_decay
+from oracle import assert_same_bits
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 keras = pytest.importorskip("keras")

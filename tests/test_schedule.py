@@ -6,12 +6,11 @@ import json
 import math
 import pickle
 
+import invdecay
 import numpy as np
 import pytest
-from oracle import assert_same_bits, bits, exact_decay, numpy_decay
-
-import invdecay
 from invdecay import InverseTimeDecay
+from oracle import assert_same_bits, bits, exact_decay, numpy_decay
 
 ARGUMENTS = {"initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.5}
 HYPER = tuple(ARGUMENTS.values())
@@ -65,7 +64,7 @@ def test_decay_steps_must_be_positive(value):
 
 @pytest.mark.parametrize("value", [1e-50, 5e-324, 1e39, 1e300])
 def test_decay_steps_must_stay_positive_and_finite_in_float32(value):
-    with pytest.raises(ValueError, match="decay_steps must be (positive|finite) in float32"):
+    with pytest.raises(ValueError, match=r"decay_steps must be (positive|finite) in float32"):
         InverseTimeDecay(0.1, value, 0.5, dtype="float32")
     assert InverseTimeDecay(0.1, value, 0.5).decay_steps == value
 
