@@ -649,6 +649,17 @@ def test_lines_of_a_manifest_cannot_be_altered(path: Path, counting: Counting) -
     assert len(Counting.computed) == CHUNKS
 
 
+def test_line_cut_off_costs_its_chunk_alone(path: Path, counting: Counting) -> None:
+    """The lines of the call that resumes do not join it."""
+    interrupted(path, 4)
+    manifest = hidden(path)[1]
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    interrupted(path, 8)
+    finished = len(manifest.read_bytes().splitlines()) - 2  # without the first and the cut one
+    save_table(counting, path, STEPS.start, STEPS.stop)
+    assert len(Counting.computed) == CHUNKS - finished
+
+
 def test_manifest_without_its_file(path: Path) -> None:
     """As a kill between the replacement and the manifest's removal leaves it."""
     interrupted(path, 8)
