@@ -143,6 +143,29 @@ def test_a_cluster_writes_zarr_in_bounded_memory(steps: int, tmp_path: Path) -> 
     check_zarr(steps, tmp_path / "table.zarr")
 
 
+@pytest.mark.filterwarnings("ignore")  # as above
+def test_the_command_lets_a_cluster_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="needs the extra invdecay[dask]")
+    zarr: Any = pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
+    cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
+    path = tmp_path / "out.zarr"
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        command = ["precompute", "--initial-learning-rate", "0.001", "--decay-steps", "20000"]
+        command += ["--decay-rate", "1", "--steps", "1e5", "--store-dtype", "float32"]
+        command += ["--scheduler", cluster.scheduler_address, str(path)]
+        assert cli.main(command) == 0
+        stored = zarr.open_array(str(path), mode="r")
+        assert np.array_equal(stored[:], SCHEDULE.precompute(10**5).astype(np.float32))
+        assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert "exists" in error
+    assert error.count("\n") == 1
+
+
 # ---------------------------------------------------------------- the ufuncs on other libraries
 
 CALLS: list[Callable[[Any], Any]] = [

@@ -229,3 +229,58 @@ def test_from_endpoints_names_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=message):
         InverseTimeDecay.from_endpoints(*arguments)
+
+
+# ---------------------------------------------------------------- the command
+
+OPTIONS = ["plot", "--initial-learning-rate", "0.1", "--decay-steps", "1000", "--decay-rate", "1"]
+
+
+def test_the_command_draws_a_file(pyplot: Any, tmp_path: Path) -> None:
+    cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
+    picture = tmp_path / "lr.svg"
+    assert cli.main([*OPTIONS, "--steps", "1e5", "--xscale", "log", str(picture)]) == 0
+    assert ET.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_command_draws_text(capsys: pytest.CaptureFixture[str]) -> None:
+    cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
+    pytest.importorskip("plotext", reason="needs the extra invdecay[plot]")
+    assert cli.main([*OPTIONS, "--staircase", "--steps", "5000"]) == 0
+    picture = capsys.readouterr().out
+    assert "0.1 / (1 + 1 · ⌊step / 1,000⌋)" in picture
+    assert "\x1b" not in picture
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--steps", "0"], 2, "stop must be past the first step drawn, 0, got 0"),
+        (["--steps", "9", "no/such/folder/lr.png"], 1, "lr.png: No such file or directory"),
+        (["--steps", "9", "lr.xyz"], 2, "xyz"),
+    ],
+)
+def test_the_command_s_errors_are_one_line(
+    pyplot: Any,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    message: str,
+) -> None:
+    cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
+    assert cli.main([*OPTIONS, *arguments]) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "plotext"])
+def test_the_command_names_the_extra(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
+    for name in [missing, *(name for name in sys.modules if name.startswith(f"{missing}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    path = ["lr.png"] if missing == "matplotlib" else []
+    assert cli.main([*OPTIONS, "--steps", "9", *path]) == 1
+    assert "pip install 'invdecay[plot]'" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import decimal
 import json
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -180,6 +181,9 @@ def _schedule_options(function: Callable[..., object]) -> Callable[..., object]:
     metavar="DTYPE",
     help="Dtype of the table: any real floating one.  [default: that of --dtype]",
 )
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Let this Dask cluster write PATH, as a Zarr array."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.argument("path", type=click.Path(path_type=Path))
 def precompute(
@@ -192,6 +196,7 @@ def precompute(
     start: int,
     step: int,
     store_dtype: np.dtype[Any] | None,
+    scheduler: str | None,
     quiet: bool,
     path: Path,
 ) -> int:
@@ -209,8 +214,11 @@ def precompute(
                 initial_learning_rate, decay_steps, decay_rate, staircase, dtype=dtype
             )
             stored = store_dtype or schedule.dtype
+            stop = start + count * step
+            if scheduler is not None:
+                _on_cluster(schedule, range(start, stop, step), stored, path, scheduler)
+                return 0
             with _progress_bar(path.name, stored.itemsize, quiet) as progress:
-                stop = start + count * step
                 save_table(schedule, path, start, stop, step, dtype=stored, progress=progress)
     except KeyboardInterrupt:
         _say(f"interrupted; the same command finishes {path}")
@@ -246,6 +254,91 @@ def _progress_bar(
         yield lambda done, total: bar.update(
             task, completed=done * itemsize, total=total * itemsize
         )
+
+
+def _on_cluster(
+    schedule: InverseTimeDecay, steps: range, stored: np.dtype[Any], path: Path, scheduler: str
+) -> None:
+    """Let the Dask cluster at `scheduler` write the table as a Zarr array, block by block."""
+    with _extra("dask"):
+        import dask.array
+        import distributed
+        import zarr  # noqa: F401  (Dask asks for it only once the cluster is at work)
+
+        from .dask import precompute as lazily
+    with distributed.Client(scheduler):  # type: ignore[no-untyped-call]
+        table = lazily(schedule, steps.start, steps.stop, steps.step)
+        dask.array.to_zarr(table.astype(stored), str(path))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say which extra brings what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is not installed; pip install 'invdecay[{name}]'"
+        raise click.ClickException(text) from error
+
+
+_SCALE = click.Choice(["linear", "log"])
+
+
+@command.command(
+    epilog="""Examples:
+
+    \b
+      invdecay plot --initial-learning-rate 0.1 --decay-steps 1000 --decay-rate 1 --steps 5000
+      invdecay plot --initial-learning-rate 0.001 --decay-steps 20000 --decay-rate 1 \\
+          --steps 1e5 --xscale log --yscale log lr.png
+    """
+)
+@_schedule_options
+@click.option(
+    "--steps",
+    "count",
+    type=_integer,
+    metavar="INTEGER",
+    required=True,
+    help="How many steps to draw: 1e5.",
+)
+@click.option(
+    "--start",
+    type=_integer,
+    metavar="INTEGER",
+    default=0,
+    show_default=True,
+    help="The first step.",
+)
+@click.option("--xscale", type=_SCALE, default="linear", show_default=True, help="Axis of steps.")
+@click.option("--yscale", type=_SCALE, default="linear", show_default=True, help="Axis of rates.")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+def plot(
+    initial_learning_rate: float,
+    decay_steps: float,
+    decay_rate: float,
+    staircase: bool,
+    dtype: str,
+    count: int,
+    start: int,
+    xscale: str,
+    yscale: str,
+    path: Path | None,
+) -> None:
+    """Draw learning rate against step: into PATH, a .png, .svg or .pdf, or here as text."""
+    from .plotting import save_plot, text_plot
+
+    with _errors_in_one_line(), _extra("plot"):
+        schedule = InverseTimeDecay(
+            initial_learning_rate, decay_steps, decay_rate, staircase, dtype=dtype
+        )
+        view: dict[str, Any] = {"start": start, "xscale": xscale, "yscale": yscale}
+        if path is not None:
+            save_plot(schedule, path, start + count, **view)
+            return
+        columns, rows = shutil.get_terminal_size()
+        view |= {"width": columns, "height": min(rows - 1, 24), "color": sys.stdout.isatty()}
+        click.echo(text_plot(schedule, start + count, **view))
 
 
 @command.command()
