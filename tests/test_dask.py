@@ -103,7 +103,7 @@ def test_one_thread_for_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_on_a_cluster(steps: int, path: Path) -> list[int]:
     """Write a table by a cluster of two processes; return the bytes it took each of them."""
     distributed = pytest.importorskip("distributed", reason="needs the extra invdecay[dask]")
-    pytest.importorskip("zarr", reason="needs zarr, of the extra invdecay[test]")
+    pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
     with (
         distributed.LocalCluster(
             n_workers=2,

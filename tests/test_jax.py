@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-jax = pytest.importorskip("jax", reason="needs jax, of the extra invdecay[test]")
-optax = pytest.importorskip("optax", reason="needs optax, of the extra invdecay[test]")
+jax = pytest.importorskip("jax", reason="needs the extra invdecay[frameworks]")
+optax = pytest.importorskip("optax", reason="needs the extra invdecay[frameworks]")
 
 import jax.numpy as jnp  # noqa: E402
 from invdecay import InverseTimeDecay, inverse_time_decay  # noqa: E402

@@ -15,7 +15,7 @@ CHECKS = Path(__file__).with_name("keras_checks.py")
 
 def run_checks(backend: str, marked: str) -> None:
     if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"needs {backend}, of the extra invdecay[test]")
+        pytest.skip(f"needs {backend}, of the extra invdecay[frameworks]")
     # A backend's own warnings are not this project's to make errors of.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
     done = subprocess.run(

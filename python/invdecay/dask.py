@@ -44,7 +44,7 @@ def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> 
     >>> schedule = invdecay.InverseTimeDecay(0.1, 1000, 1.0)
     >>> table = invdecay.dask.precompute(schedule, 10**12)
     >>> table.shape, table[:3].compute()
-    ((1000000000000,), array([0.1       , 0.0999001 , 0.0998004 ]))
+    ((1000000000000,), array([0.1      , 0.0999001, 0.0998004]))
     """
     steps = step_range(*args)
     shape = (len(steps),)
