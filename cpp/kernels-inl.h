@@ -52,22 +52,24 @@ HWY_INLINE V Floor(D d, V v) {
 template <class T>
 struct KnownDivisor {
   T value;
-  T reciprocal;  // 1 / value, rounded to nearest
+  T high, low;  // their exact sum is 1 / value to twice the precision of T
   bool usable;
 
-  // Steps that Quotient multiplies: no quotient, remainder or product of theirs leaves the normal
-  // range, so none raises a flag that x / value does not. Non-zero integers and 0 are all right.
-  static constexpr T kMinStep = sizeof(T) == 4 ? T(0x1p-40) : T(0x1p-400);
-  static constexpr T kMaxStep = sizeof(T) == 4 ? T(0x1p64) : T(0x1p400);
+  // Steps that Quotient multiplies: no product, quotient or remainder of theirs leaves the normal
+  // range, so none raises a flag that x / value does not. Integers, 0 included, are all right.
+  static constexpr T kMinStep = sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-200);
+  static constexpr T kMaxStep = sizeof(T) == 4 ? T(0x1p64) : T(0x1p200);
 
-  explicit KnownDivisor(T divisor) : value(divisor), reciprocal(0), usable(false) {
+  explicit KnownDivisor(T divisor) : value(divisor), high(0), low(0), usable(false) {
 #if HWY_NATIVE_FMA
-    constexpr T kMin = sizeof(T) == 4 ? T(0x1p-30) : T(0x1p-300);
-    constexpr T kMax = sizeof(T) == 4 ? T(0x1p60) : T(0x1p300);
+    constexpr T kMin = sizeof(T) == 4 ? T(0x1p-40) : T(0x1p-200);
+    constexpr T kMax = sizeof(T) == 4 ? T(0x1p40) : T(0x1p200);
     // These comparisons raise nothing for NaN, as the operators would.
     usable =
         std::isgreaterequal(divisor, kMin) && std::islessequal(divisor, kMax) && RoundsToNearest();
-    if (usable) reciprocal = T{1} / divisor;
+    if (!usable) return;
+    high = T{1} / divisor;
+    low = std::fma(-high, divisor, T{1}) / divisor;
 #endif
   }
 };
@@ -78,30 +80,35 @@ HWY_INLINE V Quotient(D, V x, V by) {
   return hn::Div(x, by);
 }
 
+// Whether all steps are in KnownDivisor's open interval. Negative ones are not.
+template <class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
+HWY_INLINE bool AllOrdinary(D d, V x) {
+  // One signed comparison of the bits, moved so that the interval begins at the lowest integer.
+  const hn::RebindToSigned<D> di;
+  const hn::RebindToUnsigned<D> du;
+  using Bits = hn::TFromD<decltype(du)>;
+  const auto bits_of = [&](T value) HWY_ATTR { return hn::BitCast(du, hn::Set(d, value)); };
+  const auto lowest = hn::Set(du, Bits{1} << (8 * sizeof(Bits) - 1));
+  const auto first = hn::Add(bits_of(KnownDivisor<T>::kMinStep), lowest);
+  const auto moved = hn::Sub(hn::BitCast(du, x), first);
+  const auto end = hn::Sub(bits_of(KnownDivisor<T>::kMaxStep), first);
+  return hn::AllTrue(di, hn::Lt(hn::BitCast(di, moved), hn::BitCast(di, end)));
+}
+
 // The same bits and flags. Lanes: any. Error: one rounding. Range: all; x holds integers
 // where kIntegers says so.
 //
-// q0 = x * r with r = 1 / by rounded to nearest is within 1.5 ulp, and its remainder corrects it to
-// a q1 that is one of the two neighbours of x / by. From such a q1, whose remainder is exact, the
-// next correction is the correctly rounded quotient (Markstein, IBM J. Res. Dev. 34(1), 1990,
-// theorem 7; cpp/README.md has the argument for the first step).
+// q, from a reciprocal of twice the precision, is one of the two neighbours of x / by. The
+// remainder of such a q is exact, and the correction by it is correctly rounded (Markstein, IBM J.
+// Res. Dev. 34(1), 1990). cpp/README.md has the argument.
 template <bool kIntegers, class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
 HWY_INLINE V Quotient(D d, V x, const KnownDivisor<T>& by) {
   const V divisor = hn::Set(d, by.value);
 #if HWY_NATIVE_FMA
-  bool multiply = by.usable;
-  if constexpr (!kIntegers) {
-    const hn::RebindToSigned<D> di;
-    const auto bits = hn::BitCast(di, hn::Abs(x));
-    const auto low = hn::BitCast(di, hn::Set(d, KnownDivisor<T>::kMinStep));
-    const auto high = hn::BitCast(di, hn::Set(d, KnownDivisor<T>::kMaxStep));
-    multiply = multiply && hn::AllTrue(di, hn::And(hn::Gt(bits, low), hn::Lt(bits, high)));
-  }
-  if (HWY_LIKELY(multiply)) {
-    const V r = hn::Set(d, by.reciprocal);
-    const V q0 = hn::Mul(x, r);
-    const V q1 = hn::MulAdd(hn::NegMulAdd(q0, divisor, x), r, q0);
-    return hn::MulAdd(hn::NegMulAdd(q1, divisor, x), r, q1);
+  if (HWY_LIKELY(by.usable && (kIntegers || AllOrdinary(d, x)))) {
+    const V high = hn::Set(d, by.high);
+    const V q = hn::MulAdd(x, high, hn::Mul(x, hn::Set(d, by.low)));
+    return hn::MulAdd(hn::NegMulAdd(q, divisor, x), high, q);
   }
 #endif
   return hn::Div(x, divisor);

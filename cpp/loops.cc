@@ -174,11 +174,12 @@ HWY_INLINE void EvaluatePart(D d, const Steps& steps, const Lr& lr, const DecayS
   std::memcpy(out + begin, result, count * sizeof(Out));
 }
 
-// Elements [0, n). With kStream the stores bypass the cache.
+// Elements [0, n). With kStream the stores bypass the cache. The operands are copies, which no
+// store to out can change, so that the compiler keeps them in registers.
 template <Form form, bool kStream, class D, class Steps, class Lr, class DecaySteps, class Rate,
           class Out>
-HWY_INLINE void Evaluate(D d, const Steps& steps, const Lr& lr, const DecaySteps& decay_steps,
-                         const Rate& rate, Out* out, std::size_t n) {
+HWY_INLINE void Evaluate(D d, const Steps steps, const Lr lr, const DecaySteps decay_steps,
+                         const Rate rate, Out* out, std::size_t n) {
   const OutTag<Out, D> d_out;
   const std::size_t lanes = hn::Lanes(d);
   std::size_t i = 0;
