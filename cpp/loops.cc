@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -30,17 +31,24 @@
 #define INVDECAY_LOOPS_ONCE_
 namespace invdecay {
 
+// The bytes of the last-level cache. The kernel's own file comes first: on virtual machines glibc
+// has been seen to multiply by processors that are not there.
+inline std::size_t CacheBytes() {
+  std::size_t kib = 0;
+  if (std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kib && kib > 0) {
+    return kib << 10;
+  }
+  long size = 0;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  size = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+  return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
+}
+
 // Whether results of so many bytes are past the last-level cache, where stores that bypass it
 // save reading each line before it is overwritten.
 inline bool PastTheCache(std::size_t bytes) {
-  static const std::size_t cache = [] {
-    long size = 0;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-    size = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    if (size <= 0) size = sysconf(_SC_LEVEL2_CACHE_SIZE);
-#endif
-    return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
-  }();
+  static const std::size_t cache = CacheBytes();
   return bytes > cache;
 }
 

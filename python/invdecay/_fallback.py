@@ -65,7 +65,8 @@ class _Flags:
 
 
 @contextmanager
-def _gathered_flags() -> Iterator[_Flags]:
+def gathered_flags() -> Iterator[_Flags]:
+    """Keep the flags of the NumPy calls made inside, instead of reporting them."""
     flags = _Flags()
     with np.errstate(all="call", call=flags):
         yield flags
@@ -217,7 +218,7 @@ class FallbackUfunc:
             buffersize=BLOCK,
         )
         arithmetic = dtypes[4]
-        with _gathered_flags() as gathered, iterator:
+        with gathered_flags() as gathered, iterator:
             result = iterator.operands[4]
             for *operands, block, mask in iterator if masked else _with_true(iterator):
                 at = ... if mask is True else mask
@@ -312,7 +313,7 @@ def fill_range(
     hyper = (dtype.type(x) for x in (initial_learning_rate, decay_steps, decay_rate))
     lr, steps, rate = hyper
     offsets = np.arange(min(BLOCK, len(out)), dtype=np.int64) * step
-    with _gathered_flags() as gathered:
+    with gathered_flags() as gathered:
         for i in range(0, len(out), BLOCK):
             block = out[i : i + BLOCK]
             at = (offsets[: len(block)] + (start + i * step)).astype(dtype)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._backend import fill_range, report_flags
-from ._fallback import formula
+from ._fallback import formula, gathered_flags
 from .functions import (
     check_hyperparameter,
     foreign_decay,
@@ -258,7 +258,9 @@ class InverseTimeDecay:
         for i in range(0, len(steps), _BLOCK):
             block = buffer[: len(steps) - i]
             flags |= fill_range(block, steps[i], steps.step, *hyper, self.staircase, self._dtype)
-            out[i : i + _BLOCK] = block
+            with gathered_flags() as stored_flags:
+                out[i : i + _BLOCK] = block
+            flags |= stored_flags.value
         return flags
 
     def step_at(self, learning_rate: float) -> int:
