@@ -1,8 +1,6 @@
 """Inverse-time-decay learning-rate schedules in bulk, bit for bit as Keras computes them."""
 
-from importlib.metadata import version as _version
-
-__version__ = _version("invdecay")
+from typing import TYPE_CHECKING, Any
 
 from ._backend import (
     available_targets,
@@ -17,7 +15,11 @@ from ._backend import (
 )
 from .functions import inverse_time_decay
 from .schedule import InverseTimeDecay
-from .storage import save_table
+
+if TYPE_CHECKING:
+    from .storage import save_table
+
+    __version__: str
 
 __all__ = [
     "InverseTimeDecay",
@@ -34,3 +36,22 @@ __all__ = [
     "simd_target",
     "staircase_decay",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What these two need takes longer to import than all the rest.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        globals()[name] = version("invdecay")
+    elif name == "save_table":
+        from .storage import save_table
+
+        globals()[name] = save_table
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
