@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
 from invdecay import inverse_time_decay
 
 PRECISION = {"float32": 24, "float64": 53}

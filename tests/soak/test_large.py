@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from oracle import assert_same_bits
-
 from invdecay import InverseTimeDecay, staircase_decay
+from oracle import assert_same_bits
 
 LENGTH = 2**31 + 12_345
 BLOCK = 1 << 22

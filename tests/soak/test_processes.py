@@ -5,12 +5,11 @@ import signal
 import threading
 import time
 
+import invdecay
 import numpy as np
 import pytest
-from oracle import assert_same_bits
-
-import invdecay
 from invdecay import InverseTimeDecay
+from oracle import assert_same_bits
 
 SCHEDULE = InverseTimeDecay(0.1, 1000, 0.5, dtype="float32")
 
