@@ -169,15 +169,21 @@ HWY_INLINE hn::Vec<DF> Demote(DF df, V v) {
 template <class DI, class V = hn::Vec<DI>>
 HWY_INLINE V FoldForFloat32(DI di, V v) {
   using Int = hn::TFromD<DI>;
+  // Below 2^53 v itself is exact. One signed comparison, moved to begin at the lowest integer.
+  const hn::RebindToSigned<DI> ds;
+  const hn::RebindToUnsigned<DI> du;
+  constexpr std::uint64_t kLowest = std::uint64_t{1} << 63;
+  constexpr std::uint64_t kBelowZero = std::is_signed_v<Int> ? std::uint64_t{1} << 53 : 0;
+  constexpr std::uint64_t kEnd = kLowest + kBelowZero + (std::uint64_t{1} << 53);
+  const auto moved =
+      hn::BitCast(ds, hn::Add(hn::BitCast(du, v), hn::Set(du, kLowest + kBelowZero)));
+  const auto exact = hn::Lt(moved, hn::Set(ds, static_cast<std::int64_t>(kEnd)));
+  if (HWY_LIKELY(hn::AllTrue(ds, exact))) return v;
+
   const V low = hn::And(v, hn::Set(di, Int{0xFFF}));
   const V high = hn::AndNot(hn::Set(di, Int{0xFFF}), v);
-  const V folded =
-      hn::Or(high, hn::IfThenZeroElse(hn::Eq(low, hn::Zero(di)), hn::Set(di, Int{0x800})));
-  // Below 2^53 v itself is exact. Bits 53 and up are all equal there, once v is made positive.
-  const V top = hn::ShiftRight<52>(v);
-  const auto exact =
-      hn::Or(hn::Eq(top, hn::Zero(di)), hn::Eq(top, hn::Set(di, static_cast<Int>(-1))));
-  return hn::IfThenElse(exact, v, folded);
+  const V sticky = hn::IfThenZeroElse(hn::Eq(low, hn::Zero(di)), hn::Set(di, Int{0x800}));
+  return hn::IfThenElse(hn::RebindMask(di, exact), v, hn::Or(high, sticky));
 }
 
 // Integers, in the lanes of di, to float64 or float32. Error: one rounding. Range: all.
