@@ -235,7 +235,7 @@ void EvaluateBlocks(char* const* operands, const std::intptr_t* strides, std::si
     const std::intptr_t stride = strides[operand];
     T* buffer = buffers[operand];
     const char* from = at(operand, i);
-    if (stride == sizeof(Stored)) {
+    if (stride == std::intptr_t{sizeof(Stored)}) {
       const auto* data = reinterpret_cast<const Stored*>(from);
       if constexpr (std::is_same_v<T, Stored>) {
         return Buffer<T, T>{data};
@@ -261,7 +261,7 @@ void EvaluateBlocks(char* const* operands, const std::intptr_t* strides, std::si
     const auto lr = gathered(kInitialLearningRate, T{}, i, count);
     const auto decay_steps = gathered(kDecaySteps, T{}, i, count);
     const auto rate = gathered(kDecayRate, T{}, i, count);
-    const bool direct = strides[kOut] == sizeof(T);
+    const bool direct = strides[kOut] == std::intptr_t{sizeof(T)};
     T* out = direct ? reinterpret_cast<T*>(at(kOut, i)) : buffers[kOut];
     Evaluate<form, false>(hn::ScalableTag<T>(), steps, lr, decay_steps, rate, out, count);
     if (direct) continue;
@@ -276,7 +276,8 @@ void Loop(char** operands, const std::intptr_t* dimensions, const std::intptr_t*
   if (n == 0) return;
   const bool constant_hyperparameters =
       strides[kInitialLearningRate] == 0 && strides[kDecaySteps] == 0 && strides[kDecayRate] == 0;
-  if (constant_hyperparameters && strides[kStep] == sizeof(Step) && strides[kOut] == sizeof(T)) {
+  if (constant_hyperparameters && strides[kStep] == std::intptr_t{sizeof(Step)} &&
+      strides[kOut] == std::intptr_t{sizeof(T)}) {
     const auto* steps = reinterpret_cast<const Step*>(operands[kStep]);
     T* out = reinterpret_cast<T*>(operands[kOut]);
     const Constant<T> lr{ValueAt<T>(operands[kInitialLearningRate])};

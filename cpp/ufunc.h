@@ -106,24 +106,30 @@ inline PyArray_DTypeMeta* ArithmeticOf(PyObject* ufunc, PyArray_DTypeMeta* const
   return nullptr;
 }
 
+// The steps of the loop to take: those of the argument, narrow integers as int32, others as T.
+inline PyArray_DTypeMeta* StepOf(PyArray_DTypeMeta* step, PyArray_DTypeMeta* arithmetic) {
+  if (step == &PyArray_PyLongDType) return DTypeOf(NPY_INT64);
+  if (step == DTypeOf(NPY_FLOAT32)) return step;
+  if (PyTypeNum_ISBOOL(step->type_num)) return DTypeOf(NPY_INT32);
+  if (!PyTypeNum_ISINTEGER(step->type_num)) return arithmetic;
+  // By size: C has more integer types than sizes.
+  PyArray_Descr* descr = PyArray_DescrFromType(step->type_num);
+  const npy_intp size = PyDataType_ELSIZE(descr);
+  Py_DECREF(descr);
+  const bool is_unsigned = PyTypeNum_ISUNSIGNED(step->type_num);
+  if (size == 8) return DTypeOf(is_unsigned ? NPY_UINT64 : NPY_INT64);
+  return DTypeOf(is_unsigned && size == 4 ? NPY_UINT32 : NPY_INT32);
+}
+
 // NumPy's hook for calls whose dtypes are not those of a loop.
 inline int Promote(PyObject* ufunc, PyArray_DTypeMeta* const operands[],
                    PyArray_DTypeMeta* const fixed[], PyArray_DTypeMeta* chosen[]) {
   PyArray_DTypeMeta* const arithmetic = ArithmeticOf(ufunc, operands, fixed);
   if (arithmetic == nullptr) return -1;
-  PyArray_DTypeMeta* step = operands[kStep];
-  if (step == &PyArray_PyLongDType || step == DTypeOf(NPY_LONGLONG) || step == DTypeOf(NPY_LONG)) {
-    step = DTypeOf(step == DTypeOf(NPY_LONG) && sizeof(long) == 4 ? NPY_INT32 : NPY_INT64);
-  } else if (step == DTypeOf(NPY_ULONGLONG)) {
-    step = DTypeOf(NPY_UINT64);
-  } else if (step != DTypeOf(NPY_INT32) && step != DTypeOf(NPY_UINT32) &&
-             step != DTypeOf(NPY_INT64) && step != DTypeOf(NPY_UINT64) &&
-             step != DTypeOf(NPY_FLOAT32)) {
-    const bool narrow = PyTypeNum_ISINTEGER(step->type_num) || PyTypeNum_ISBOOL(step->type_num);
-    step = narrow ? DTypeOf(NPY_INT32) : arithmetic;
-  }
   for (std::size_t k = 0; k < kNumOperands; ++k) {
-    chosen[k] = fixed[k] != nullptr ? fixed[k] : k == kStep ? step : arithmetic;
+    chosen[k] = fixed[k] != nullptr ? fixed[k]
+                : k == kStep        ? StepOf(operands[kStep], arithmetic)
+                                    : arithmetic;
     Py_INCREF(chosen[k]);
   }
   return 0;
