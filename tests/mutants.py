@@ -1,0 +1,262 @@
+"""Seeded faults, each of which a test must catch: ``python tests/mutants.py [NAME...]``.
+
+Each fault is put into a copy of the tree, alone, and the test named beside it must fail there. The
+kernels are built for AVX2 and the scalar target alone; faults in Python need no build.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parent
+
+# An editable install's finder would come before the copy's folder.
+RUN_PYTEST = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "Redirect" not in type(finder).__name__]
+sys.path.insert(0, sys.argv[1])
+import invdecay, pytest
+assert invdecay.__file__.startswith(sys.argv[1]), invdecay.__file__
+sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
+
+
+class Mutant(NamedTuple):
+    """One fault, and the command of the test that must catch it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str  # a program of tests/native with its arguments, or a pytest selection
+
+
+KERNELS, LOOPS, PARALLEL = "cpp/kernels-inl.h", "cpp/loops.cc", "cpp/parallel.h"
+PACKAGE = "python/invdecay"
+STORAGE = f"{PACKAGE}/storage.py"
+ORDER = "tests/test_storage.py -k order_of_what_must_be_on_disk"
+
+MUTANTS = [
+    Mutant(
+        "FMA in the denominator",
+        KERNELS,
+        "hn::Add(one, hn::Mul(decay_rate, p))",
+        "hn::MulAdd(decay_rate, p, one)",
+        "random 1e5",
+    ),
+    Mutant(
+        "reciprocal for the quotient",
+        KERNELS,
+        "return hn::MulAdd(hn::NegMulAdd(q, divisor, x), high, q);",
+        "return q;",
+        "division 256 1e4",
+    ),
+    Mutant(
+        "known divisor without its low part",
+        KERNELS,
+        "low = std::fma(-high, divisor, T{1}) / divisor;",
+        "low = 0;",
+        "division 1 0",
+    ),
+    Mutant(
+        "known divisor in every rounding mode",
+        KERNELS,
+        "std::islessequal(divisor, kMax) && RoundsToNearest();",
+        "std::islessequal(divisor, kMax);",
+        "flags 20000",
+    ),
+    Mutant(
+        "known divisor for every step",
+        KERNELS,
+        "by.usable && (kIntegers || AllOrdinary(d, x))",
+        "by.usable",
+        "flags 20000",
+    ),
+    Mutant(
+        "floor of integers",
+        KERNELS,
+        "hn::Gt(rounded, small)",
+        "hn::Ge(rounded, small)",
+        "random 1e5",
+    ),
+    Mutant(
+        "no sticky bit", KERNELS, "hn::Set(di, Int{0x800})", "hn::Zero(di)", "conversions 4096 1e5"
+    ),
+    Mutant(
+        "uint64 in halves",
+        KERNELS,
+        "hn::Set(d, 4294967296.0)",
+        "hn::Set(d, 4294967295.0)",
+        "conversions 4096 1e5",
+    ),
+    Mutant(
+        "swapped halves",
+        KERNELS,
+        "hn::Combine(d, convert(half, hn::Lanes(half)), convert(half, std::size_t{0}))",
+        "hn::Combine(d, convert(half, std::size_t{0}), convert(half, hn::Lanes(half)))",
+        "conversions 4096 1e5",
+    ),
+    Mutant(
+        "tail one short",
+        LOOPS,
+        "  if (i < n) EvaluatePart",
+        "  if (i + 1 < n) EvaluatePart",
+        "guard 40 37",
+    ),
+    Mutant("tail padded from beyond", LOOPS, "std::min(lane, count - 1)", "lane", "guard 40 37"),
+    Mutant(
+        "stream stores not aligned",
+        LOOPS,
+        "i = std::min(n, UntilAligned(d_out, out));",
+        "i = 0;",
+        "guard 1 1",
+    ),
+    Mutant(
+        "stair's end not checked",
+        LOOPS,
+        "if (stair_at(next - 1) != stair || (next < end && stair_at(next) == stair)) {",
+        "if (false) {",
+        "ranges 20000",
+    ),
+    Mutant("range halves alike", LOOPS, "IndexAt(i + first)", "IndexAt(i)", "ranges 2000"),
+    Mutant(
+        "a chunk one short",
+        PARALLEL,
+        "std::min(n, (c + 1) * chunk)",
+        "std::min(n - 1, (c + 1) * chunk)",
+        "concurrency 2000",
+    ),
+    Mutant(
+        "workers' flags lost",
+        PARALLEL,
+        "std::feraiseexcept(raised.load(std::memory_order_relaxed));",
+        "",
+        "flags 400000",
+    ),
+    Mutant(
+        "workers' modes lost", PARALLEL, "    std::fesetenv(&environment);\n", "", "flags 400000"
+    ),
+    Mutant(
+        "fallback's quotient by a reciprocal",
+        f"{PACKAGE}/_fallback.py",
+        "p = step / decay_steps",
+        "p = step * (1 / decay_steps)",
+        "tests/test_kernels.py -k fallback",
+    ),
+    Mutant(
+        "fallback's flags lost",
+        f"{PACKAGE}/_fallback.py",
+        "report_flags(self.__name__, gathered.value)",
+        "pass",
+        "tests/test_flags.py -k one_element_reports",
+    ),
+    Mutant(
+        "step rounded twice",
+        f"{PACKAGE}/schedule.py",
+        "    if isinstance(step, int) and not -(2**53) <= step <= 2**53:\n",
+        "    if False:\n",
+        "tests/test_schedule.py",
+    ),
+    Mutant(
+        "every piece from the start",
+        f"{PACKAGE}/schedule.py",
+        "block, steps[i], steps.step",
+        "block, steps[0], steps.step",
+        "tests/test_range.py -k precompute",
+    ),
+    Mutant(
+        "thread count not put back",
+        f"{PACKAGE}/_backend.py",
+        "_module.limit_this_thread(self._previous.pop())",
+        "self._previous.pop()",
+        "tests/test_threads.py -k blocks",
+    ),
+    Mutant("table not synchronised", STORAGE, "os.fsync(self._data.fileno())", "pass", ORDER),
+    Mutant(
+        "folder not synchronised",
+        STORAGE,
+        "            _sync_folder(self.path.parent)",
+        "            pass",
+        ORDER,
+    ),
+    Mutant(
+        "short write taken for whole",
+        STORAGE,
+        "data = data[written:]",
+        "data = data[len(data) :]",
+        "tests/test_storage.py -k short_writes",
+    ),
+]
+
+
+def fails(command: list[str], cwd: Path) -> bool:
+    """Whether a test fails, as it must: a time-out counts, a wrong call of pytest does not."""
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900)
+    except subprocess.TimeoutExpired:
+        return True
+    if command[0] == sys.executable and (done.returncode > 1 or not done.stdout):
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    return done.returncode != 0
+
+
+def build(tree: Path) -> None:
+    """Build the programs of tests/native in the copy."""
+    native = [
+        ["cmake", "-S", "tests/native", "-B", "build", "-G", "Ninja", "-DINVDECAY_FEW_TARGETS=ON"],
+        ["cmake", "--build", "build"],
+    ]
+    for command in native:
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"the mutant does not build:\n{done.stdout}{done.stderr}")
+
+
+def test_command(tree: Path, mutant: Mutant) -> list[str]:
+    """Return the command that runs a mutant's test in the copy."""
+    if mutant.file.startswith("cpp/"):
+        program, *arguments = mutant.test.split()
+        return [str(tree / "build" / program), *arguments]
+    return [sys.executable, "-B", "-c", RUN_PYTEST, str(tree / "python"), *mutant.test.split()]
+
+
+def copy_tree(to: Path) -> None:
+    """Copy the sources; in the Python package, the native module that is installed as well."""
+    for name in ("cpp", "cmake", "tests", "python"):
+        shutil.copytree(TREE / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("CMakeLists.txt", "pyproject.toml"):
+        shutil.copy2(TREE / name, to / name)
+    import invdecay._core as core
+
+    shutil.copy2(core.__file__, to / "python" / "invdecay")
+
+
+def main() -> int:
+    """Apply each mutant alone and report those that no test caught."""
+    wanted = [m for m in MUTANTS if len(sys.argv) < 2 or m.name in sys.argv[1:]]
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        copy_tree(tree)
+        for mutant in wanted:
+            source = tree / mutant.file
+            original = source.read_text()
+            if mutant.old not in original:
+                raise RuntimeError(f"{mutant.name}: {mutant.file} has no {mutant.old!r}")
+            source.write_text(original.replace(mutant.old, mutant.new))
+            if mutant.file.startswith("cpp/"):
+                build(tree)
+            caught = fails(test_command(tree, mutant), tree)
+            missed += not caught
+            source.write_text(original)
+            print(f"{'caught' if caught else 'MISSED'}: {mutant.name} ({mutant.test})", flush=True)
+    print(f"{len(wanted)} mutants, {missed} missed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
