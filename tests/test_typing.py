@@ -17,7 +17,7 @@ for _module in ("matplotlib", "torch", "dask"):
 
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    pytest.importorskip(module, reason=f"needs {module}, of the extra invdecay[test]")
+    pytest.importorskip(module, reason=f"needs {module}, of the extra invdecay[frameworks]")
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
 
