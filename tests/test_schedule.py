@@ -44,7 +44,7 @@ def dtype(request):
         ([1.0], TypeError),
         (np.ones(2), TypeError),
         (np.array("1"), TypeError),
-        (object(), TypeError),
+        (range(1), TypeError),
     ],
     ids=lambda x: None if isinstance(x, type) else repr(x)[:24],
 )
