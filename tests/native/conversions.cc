@@ -54,8 +54,8 @@ void CheckNearTies(std::uint64_t count, Mismatches& mismatches) {
   constexpr int kPrecision = std::numeric_limits<T>::digits;
   OnEveryProcessor((count + kBlock - 1) / kBlock, [&](std::uint64_t block) {
     Random random(block + 1);
-    const int top = static_cast<int>(block % std::numeric_limits<Step>::digits);
-    const bool negative = std::is_signed_v<Step> && block / 64 % 2;
+    const int top = static_cast<int>(random.Below(std::numeric_limits<Step>::digits));
+    const bool negative = std::is_signed_v<Step> && random.Below(2) == 0;
     Step steps[kBlock];
     for (Step& step : steps) {
       std::uint64_t magnitude = (random() >> 1 | std::uint64_t{1} << 63) >> (63 - top);

@@ -56,15 +56,16 @@ template <class T, class Step>
 void Check(std::uint64_t steps, Mismatches& mismatches) {
   OnEveryProcessor((steps + kBlock - 1) / kBlock, [&](std::uint64_t block) {
     Random random(block + 1);
-    Step at[kBlock];
-    T expected[kBlock], actual[kBlock];
+    std::vector<Step> at(kBlock);
+    std::vector<T> expected(kBlock), actual(kBlock);
     const Hyperparameters<T> h = RandomSet<T>(random);
     for (Step& step : at) step = RandomStep<Step>(random, static_cast<double>(h.decay_steps));
     const Form form = kForms[block % 2];
-    Reference(form, at, expected, kBlock, h);
+    Reference(form, at.data(), expected.data(), kBlock, h);
     for (const Kernels& kernels : AllKernels()) {
-      Evaluate(kernels, form, at, actual, kBlock, h);
-      mismatches.Compare(kernels.target, form, at, h, actual, expected, kBlock);
+      Evaluate(kernels, form, at.data(), actual.data(), kBlock, h);
+      mismatches.Compare(kernels.target, form, at.data(), h, actual.data(), expected.data(),
+                         kBlock);
     }
   });
 }

@@ -5,8 +5,8 @@ import pytest
 from invdecay import InverseTimeDecay, staircase_decay
 from oracle import assert_same_bits
 
-LENGTH = 2**31 + 12_345
 BLOCK = 1 << 22
+LENGTH = 2**31 + BLOCK + 12_345
 HYPER = 0.1, 1000.0, 0.5
 
 
