@@ -56,6 +56,13 @@ MUTANTS = [
         "division 256 1e4",
     ),
     Mutant(
+        "known divisor without its low part",
+        KERNELS,
+        "low = std::fma(-high, divisor, T{1}) / divisor;",
+        "low = 0;",
+        "division 1 1e6",
+    ),
+    Mutant(
         "known divisor in every rounding mode",
         KERNELS,
         "std::islessequal(divisor, kMax) && RoundsToNearest();",
