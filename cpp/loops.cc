@@ -9,6 +9,7 @@
 #include <hwy/targets.h>
 
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -414,6 +415,8 @@ void RangeLoopOf(void* out, std::size_t n, std::int64_t start, std::int64_t step
   const Hyperparameters<T> cast{static_cast<T>(hyper.initial_learning_rate),
                                 static_cast<T>(hyper.decay_steps),
                                 static_cast<T>(hyper.decay_rate)};
+  // Flags are those of the schedule, not of its parameters on their way here.
+  std::feclearexcept(FE_ALL_EXCEPT);
   const auto last = static_cast<std::int64_t>(static_cast<std::uint64_t>(start) +
                                               (n - 1) * static_cast<std::uint64_t>(step));
   const auto [low, high] = std::minmax(start, last);

@@ -208,7 +208,7 @@ inline int FillRange(const Kernels& kernels, const py::object& out, std::int64_t
   void* data = PyArray_DATA(array);
   const auto n = static_cast<std::size_t>(PyArray_DIM(array, 0));
   const py::gil_scoped_release release;
-  std::feclearexcept(FE_ALL_EXCEPT);
+  std::feclearexcept(FE_ALL_EXCEPT);  // an empty range raises none
   loop(data, n, start, step, hyper);
   const int flags = RaisedFlags();
   std::feclearexcept(FE_ALL_EXCEPT);

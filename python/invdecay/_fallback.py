@@ -195,6 +195,13 @@ class FallbackUfunc:
             np.asanyarray(x, dtype if type(x) in (int, float) else None)
             for x, dtype in zip(inputs, dtypes, strict=False)
         ]
+        pairs = [(array.dtype, dtype) for array, dtype in zip(arrays, dtypes, strict=False)]
+        if target is not None:
+            pairs.append((dtypes[4], target.dtype))
+        for given, wanted in pairs:
+            if not np.can_cast(given, wanted, casting):
+                msg = f"{self.__name__}: cannot cast {given} to {wanted} with casting={casting!r}"
+                raise TypeError(msg)
         operands: list[Any] = [np.asarray(a) for a in arrays]
         operands.append(None if target is None else np.asarray(target))
         elementwise = "overlap_assume_elementwise"
@@ -214,7 +221,7 @@ class FallbackUfunc:
             op_flags=flags,
             op_dtypes=dtypes,
             order=order,
-            casting=casting,
+            casting="unsafe",  # checked above; elements left out are read back as they are
             buffersize=BLOCK,
         )
         arithmetic = dtypes[4]
