@@ -71,7 +71,7 @@ inline constexpr int kReportedExceptions = FE_DIVBYZERO | FE_OVERFLOW | FE_UNDER
 // Bytes handed out at a time: a stalled processor holds up no more than one such chunk.
 inline constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
 // Bytes below which starting one more thread costs more than it gains.
-inline constexpr std::size_t kMinBytesPerThread = std::size_t{1} << 19;
+inline constexpr std::size_t kMinBytesPerThread = std::size_t{1} << 22;
 
 // Calls body(begin, end) on parts of [0, n) that cover it once, from several threads where the
 // `bytes` moved per element make that pay; the calling thread works too. Workers run with the

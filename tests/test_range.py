@@ -102,7 +102,7 @@ def test_fill_range_of_every_length_and_alignment(kernels, staircase, arithmetic
 def test_large_ranges_equal_the_ufunc(kernels, staircase, start, decay_steps, arithmetic, stored):
     """Past one thread, one chunk and, with the last size, the cache."""
     hyper = 0.1, decay_steps, 0.5
-    out = np.empty(2_000_003, stored)
+    out = np.empty(3_000_003, stored)
     with invdecay.num_threads(3):
         kernels.fill_range(out, start, 1, *hyper, staircase, arithmetic)
     steps = np.arange(start, start + len(out))
