@@ -10,7 +10,7 @@ using namespace invdecay::check;
 
 int main(int argc, char** argv) {
   const std::uint64_t calls = CountArgument(argc, argv, 1);
-  constexpr std::size_t kLong = std::size_t{1} << 18, kShort = 1000;
+  constexpr std::size_t kLong = std::size_t{1} << 20, kShort = 1000;
   const Hyperparameters<float> h{0.1f, 7, 0.5f};
   std::vector<float> steps(kLong), expected[2];
   for (std::size_t i = 0; i < kLong; ++i) steps[i] = static_cast<float>(i);

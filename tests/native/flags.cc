@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
   const std::uint64_t threaded = arrays / 2000;
   for (std::uint64_t i = 0; i < threaded; ++i) {
     Random random(i + (std::uint64_t{1} << 40));
-    CheckAnyLoop(random, i, (1u << 19) + random.Below(1u << 18), mismatches);
+    CheckAnyLoop(random, i, (1u << 21) + random.Below(1u << 18), mismatches);
   }
   return mismatches.Report("flags", arrays + threaded);
 }

@@ -123,7 +123,7 @@ void Check(std::uint64_t ranges, Mismatches& mismatches) {
     Random random(i + 1);
     const Form form = kForms[i % 2];
     // One in a thousand is long enough for several threads, one in ten thousand for the cache.
-    const std::size_t longest = i % 10000 == 0 ? 20 << 20 : i % 1000 == 0 ? 1 << 20 : 2000;
+    const std::size_t longest = i % 10000 == 0 ? 20 << 20 : i % 1000 == 0 ? 1 << 22 : 2000;
     const Steps steps = RandomSteps(random, longest);
     CheckRange<T, Out>(form, steps, RandomSet<T>(random, steps), mismatches);
   });
