@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -55,6 +56,9 @@ struct RangeSignature {
 using RangeSignatures = std::tuple<RangeSignature<double, double>, RangeSignature<double, float>,
                                    RangeSignature<float, float>>;
 inline constexpr std::size_t kNumRangeLoops = std::tuple_size_v<RangeSignatures>;
+
+// Results of more bytes than this are stored around the cache. 0: than the last-level cache has.
+inline std::atomic<std::size_t> stream_past{0};
 
 // All loops compiled for one SIMD target, indexed by form and place in the signature lists.
 struct Kernels {

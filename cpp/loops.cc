@@ -50,7 +50,8 @@ inline std::size_t CacheBytes() {
 // save reading each line before it is overwritten.
 inline bool PastTheCache(std::size_t bytes) {
   static const std::size_t cache = CacheBytes();
-  return bytes > cache;
+  const std::size_t limit = stream_past.load(std::memory_order_relaxed);
+  return bytes > (limit > 0 ? limit : cache);
 }
 
 }  // namespace invdecay
