@@ -99,7 +99,7 @@ struct Buffer {
 };
 
 // The steps start + i * step, never stored. Index holds all of them exactly: an integer type or,
-// as long as they are below 2^53, double.
+// up to 2^52, where distances are exact too, double.
 template <class T, class Index>
 struct Range {
   static constexpr bool kIntegers = true;
@@ -427,7 +427,7 @@ void RangeLoopOf(void* out, std::size_t n, std::int64_t start, std::int64_t step
   Out* const stored = static_cast<Out*>(out);
   if (sizeof(T) == 4 && within(std::numeric_limits<std::int32_t>::max())) {
     FillRange<form, T, Out, std::int32_t>(stored, n, start, step, cast);
-  } else if (within(std::int64_t{1} << 53)) {
+  } else if (within(std::int64_t{1} << 52)) {
     FillRange<form, T, Out, double>(stored, n, start, step, cast);
   } else {
     FillRange<form, T, Out, std::int64_t>(stored, n, start, step, cast);
