@@ -141,6 +141,16 @@ def _schedule_options(function: Callable[..., object]) -> Callable[..., object]:
     return function
 
 
+_start_option = click.option(
+    "--start",
+    type=_integer,
+    metavar="INTEGER",
+    default=0,
+    show_default=True,
+    help="The first step.",
+)
+
+
 @command.command(
     epilog="""Examples:
 
@@ -159,14 +169,7 @@ def _schedule_options(function: Callable[..., object]) -> Callable[..., object]:
     required=True,
     help="Length of the table: 1e9.",
 )
-@click.option(
-    "--start",
-    type=_integer,
-    metavar="INTEGER",
-    default=0,
-    show_default=True,
-    help="The first step.",
-)
+@_start_option
 @click.option(
     "--step",
     type=_integer,
@@ -302,14 +305,7 @@ _SCALE = click.Choice(["linear", "log"])
     required=True,
     help="How many steps to draw: 1e5.",
 )
-@click.option(
-    "--start",
-    type=_integer,
-    metavar="INTEGER",
-    default=0,
-    show_default=True,
-    help="The first step.",
-)
+@_start_option
 @click.option("--xscale", type=_SCALE, default="linear", show_default=True, help="Axis of steps.")
 @click.option("--yscale", type=_SCALE, default="linear", show_default=True, help="Axis of rates.")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
