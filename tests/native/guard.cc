@@ -126,9 +126,10 @@ void CheckRangeLoop(std::size_t lengths, Mismatches& mismatches,
   });
 }
 
-// Arrays past the last-level cache, whose stores bypass it, split over threads.
+// Arrays whose stores bypass the cache, split over threads.
 void CheckLarge(Mismatches& mismatches, std::atomic<std::uint64_t>& tried) {
-  const std::size_t n = (std::size_t{48} << 20) / sizeof(float) + 13;
+  stream_past = 1 << 22;
+  const std::size_t n = (std::size_t{12} << 20) / sizeof(float) + 13;
   const Hyperparameters<float> h = In<float>(kHyper);
   GuardedPages in(n * sizeof(float) + kLine), out(n * sizeof(float) + kLine);
   for (std::size_t offset = 0; offset < kLine; offset += 20) {

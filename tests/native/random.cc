@@ -41,7 +41,7 @@ Step RandomStep(Random& random, double decay_steps) {
                            0x1p53f,
                            0x1p63f,
                            Limits::min(),
-                           Limits::denorm_min(),
+                           FromBits<Step>(1),  // GCC 12 for AArch64 stores denorm_min() as a quad
                            Limits::max(),
                            Limits::infinity()};
   const double multiple = static_cast<double>(random() >> (11 + (kind >> 4) % 53)) * decay_steps;
