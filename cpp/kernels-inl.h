@@ -52,7 +52,7 @@ HWY_INLINE V Floor(D d, V v) {
 template <class T>
 struct KnownDivisor {
   T value;
-  T high, low;  // their exact sum is 1 / value to twice the precision of T
+  T reciprocal;
   bool usable;
 
   // Steps that Quotient multiplies: no product, quotient or remainder of theirs leaves the normal
@@ -60,16 +60,14 @@ struct KnownDivisor {
   static constexpr T kMinStep = sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-200);
   static constexpr T kMaxStep = sizeof(T) == 4 ? T(0x1p64) : T(0x1p200);
 
-  explicit KnownDivisor(T divisor) : value(divisor), high(0), low(0), usable(false) {
+  explicit KnownDivisor(T divisor) : value(divisor), reciprocal(0), usable(false) {
 #if HWY_NATIVE_FMA
     constexpr T kMin = sizeof(T) == 4 ? T(0x1p-40) : T(0x1p-200);
     constexpr T kMax = sizeof(T) == 4 ? T(0x1p40) : T(0x1p200);
     // These comparisons raise nothing for NaN, as the operators would.
     usable =
         std::isgreaterequal(divisor, kMin) && std::islessequal(divisor, kMax) && RoundsToNearest();
-    if (!usable) return;
-    high = T{1} / divisor;
-    low = std::fma(-high, divisor, T{1}) / divisor;
+    if (usable) reciprocal = T{1} / divisor;
 #endif
   }
 };
@@ -98,17 +96,16 @@ HWY_INLINE bool AllOrdinary(D d, V x) {
 // The same bits and flags. Lanes: any. Error: one rounding. Range: all; x holds integers
 // where kIntegers says so.
 //
-// q, from a reciprocal of twice the precision, is one of the two neighbours of x / by. The
-// remainder of such a q is exact, and the correction by it is correctly rounded (Markstein, IBM J.
-// Res. Dev. 34(1), 1990). cpp/README.md has the argument.
+// One correction by the remainder makes of the product with the reciprocal the rounded quotient
+// (Brisebarre, Muller and Raina, IEEE Trans. Computers 53(8), 2004); the argument: cpp/README.md.
 template <bool kIntegers, class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
 HWY_INLINE V Quotient(D d, V x, const KnownDivisor<T>& by) {
   const V divisor = hn::Set(d, by.value);
 #if HWY_NATIVE_FMA
   if (HWY_LIKELY(by.usable && (kIntegers || AllOrdinary(d, x)))) {
-    const V high = hn::Set(d, by.high);
-    const V q = hn::MulAdd(x, high, hn::Mul(x, hn::Set(d, by.low)));
-    return hn::MulAdd(hn::NegMulAdd(q, divisor, x), high, q);
+    const V reciprocal = hn::Set(d, by.reciprocal);
+    const V q = hn::Mul(x, reciprocal);
+    return hn::MulAdd(hn::NegMulAdd(q, divisor, x), reciprocal, q);
   }
 #endif
   return hn::Div(x, divisor);

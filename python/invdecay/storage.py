@@ -426,10 +426,13 @@ def _open(path: Path, flags: int = 0) -> io.FileIO:
     """Open a plain file to read and write, made if missing, never through a link."""
     flags |= os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     file = io.FileIO(os.open(path, flags, 0o666), "r+")
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or path.is_symlink():
+    try:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or path.is_symlink():
+            raise OSError(errno.EEXIST, "exists and is no file of ours", str(path))
+    except BaseException:
         file.close()
-        raise OSError(errno.EEXIST, "exists and is no file of ours", str(path))
+        raise
     return file
 
 
