@@ -10,7 +10,7 @@ import invdecay
 import numpy as np
 import pytest
 from conftest import ufunc
-from invdecay import _fallback
+from invdecay import _backend, _fallback
 from oracle import assert_same_bits, bits
 
 KINDS = "divide", "over", "under", "invalid"
@@ -106,6 +106,23 @@ def test_one_element_reports_the_same_kinds(native, staircase, case, dtype, how)
         operands = operands_with(case, dtype, size, -1)
         expected = reported(how, ufunc(_fallback, staircase), *operands)
         assert reported(how, ufunc(native, staircase), *operands) == expected
+
+
+@pytest.mark.slow
+def test_a_million_arrays_report_the_same_kinds(staircase):
+    """Every length from 1 to 257, a few odd elements or none, the target in use."""
+    random = np.random.default_rng(0)
+    native = ufunc(_backend, staircase)
+    assert invdecay.backend == "native"
+    for i in range(500_000):
+        dtype, size = np.dtype("f4" if i % 2 else "f8"), 1 + i % 257
+        operands = [np.full(size, ordinary, dtype) for ordinary in ORDINARY.values()]
+        for _ in range(random.integers(4)):
+            odd = random.bytes(dtype.itemsize)
+            operands[random.integers(4)][random.integers(size)] = np.frombuffer(odd, dtype)[0]
+        operands[1:] = [x if random.integers(2) else x[0] for x in operands[1:]]
+        expected = reported("call", ufunc(_fallback, staircase), *operands)
+        assert reported("call", native, *operands) == expected, operands
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

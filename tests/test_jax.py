@@ -107,7 +107,8 @@ def test_hyperparameters_may_be_traced(x64: bool) -> None:
 
     rates = jnp.asarray([0.5, 1.0])
     expected = inverse_time_decay(np.arange(3.0), 0.1, 10, np.array([[0.5], [1.0]]))
-    np.testing.assert_allclose(jax.jit(jax.vmap(of_rate))(rates), expected, rtol=1e-6)
+    compiled = np.asarray(jax.jit(jax.vmap(of_rate))(rates))
+    np.testing.assert_array_max_ulp(compiled, expected.astype(compiled.dtype), maxulp=4)
 
 
 # ---------------------------------------------------------------- optax
@@ -142,8 +143,8 @@ def test_inject_hyperparams_shows_the_rate(schedule: InverseTimeDecay, x64: bool
     for step in range(5):
         _, state = update(parameters, state)
         assert state.hyperparams["learning_rate"].dtype == result_dtype(schedule, x64)
-        rate = float(state.hyperparams["learning_rate"])
-        assert rate == pytest.approx(schedule(step), rel=1e-6)
+        rate = np.asarray(state.hyperparams["learning_rate"])
+        np.testing.assert_array_max_ulp(rate, rate.dtype.type(schedule(step)), maxulp=4)
     assert update._cache_size() == 1
 
 
@@ -152,4 +153,6 @@ def test_join_schedules_after_a_warm_up(schedule: InverseTimeDecay, x64: bool) -
     joined = jax.jit(optax.join_schedules([warmup, schedule], boundaries=[5]))
     rates = [float(joined(jnp.int32(step))) for step in range(30)]
     np.testing.assert_allclose(rates[:5], 0.02 * np.arange(5), rtol=1e-6)
-    np.testing.assert_allclose(rates[5:], schedule.precompute(25), rtol=1e-6)
+    dtype = result_dtype(schedule, x64)
+    table = schedule.precompute(25).astype(dtype)
+    np.testing.assert_array_max_ulp(np.array(rates[5:], dtype), table, maxulp=4)

@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import gc
 import pickle
+import sys
 
 import invdecay
 import numpy as np
@@ -506,6 +508,33 @@ def test_overrides_receive_the_call(decay):
 def test_overrides_may_decline(decay, kind):
     with pytest.raises(TypeError):
         decay(kind(), *HYPER)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_calls_leave_nothing_behind(decay, kernels):
+    steps, out = np.arange(100), np.zeros(100)
+
+    def calls():
+        decay(steps, *HYPER)
+        decay(steps[::-3], *HYPER, dtype="f4")
+        decay(out, *HYPER, out=out)
+        decay(5, *HYPER, where=False, out=out)
+        kernels.fill_range(out, 0, 1, *HYPER, False, "float64")
+        decay(Recorder(), *HYPER)
+        for bad in [(1j, *HYPER), (steps, *HYPER, out[:3]), (steps, LR), (Declines(), *HYPER)]:
+            with pytest.raises((TypeError, ValueError)):
+                decay(*bad)
+
+    def blocks_after(rounds):
+        for _ in range(rounds):
+            calls()
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = blocks_after(100)  # with what caches keep
+    assert blocks_after(1000) - before < 500  # one object a round would be 1000
 
 
 # ---------------------------------------------------------------- other kinds of arrays

@@ -77,8 +77,8 @@ void CheckLoop(std::size_t lengths, std::uint64_t stride, Mismatches& mismatches
   OnEveryProcessor(lengths + 1, [&](std::uint64_t n) {
     GuardedPages in(n * sizeof(Step) + kLine), out(n * sizeof(T) + kLine);
     const Hyperparameters<T> h = In<T>(kHyper);
-    std::vector<Step> steps(n);
-    std::vector<T> expected(n);
+    std::vector<Step> steps(n + 1);  // one more, so that data() is never null
+    std::vector<T> expected(n + 1);
     for (std::size_t i = 0; i < n; ++i) steps[i] = static_cast<Step>(i * 5);
     for (const Form form : kForms) {
       Reference(form, steps.data(), expected.data(), n, h);
