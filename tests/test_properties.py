@@ -99,10 +99,12 @@ def outcome(decay, case):
     except (TypeError, ValueError, np.exceptions.ComplexWarning) as error:
         return next(kind for kind in (TypeError, ValueError, Warning) if isinstance(error, kind))
     assert out is None or result is out
-    if result.dtype.kind == "f" and result.dtype.itemsize <= 8:
-        return result.dtype, result.shape, bits(result).tobytes()
-    with np.errstate(all="ignore"):  # untouched elements hold anything
-        return result.dtype, result.shape, result.astype("c16").tobytes()
+    if result.dtype.kind == "c" or result.dtype == np.longdouble:
+        with np.errstate(all="ignore"):  # untouched elements hold anything
+            comparable = bits(result.astype("c16").view("f8"))
+    else:
+        comparable = bits(result) if result.dtype.kind == "f" else result
+    return result.dtype, result.shape, comparable.tobytes()
 
 
 def check(target, staircase, case):
