@@ -120,11 +120,12 @@ def test_casting_of_out(decay, staircase, casting, out, fails):
 @pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("steps", ["i2", "i4", "i8", "u8", "f4", "f8", ">f8"])
-def test_casting_of_steps_is_the_same_everywhere(native, staircase, steps, dtype, casting):
+@pytest.mark.parametrize("number", [int, float, None], ids=str)
+def test_casting_of_steps_is_the_same_everywhere(native, staircase, steps, dtype, casting, number):
     """Which casts are refused follows from the loops there are: native and fallback agree."""
 
     def outcome(kernels):
-        hyper = [np.dtype(dtype).type(x) for x in HYPER]
+        hyper = [(number or np.dtype(dtype).type)(x) for x in (1, 1000.0, 2)]
         ufunc = kernels.staircase_decay if staircase else kernels.continuous_decay
         try:
             return ufunc(sample_steps(steps), *hyper, dtype=dtype, casting=casting).tobytes()

@@ -190,7 +190,11 @@ class FallbackUfunc:
         if target is not None and not target.flags.writeable:
             raise ValueError("output array is read-only")
         masked = where is not True
-        # Python numbers take the loop's dtype whatever `casting` says, as NumPy has it.
+        # Python numbers take the loop's dtype whatever `casting` says; but some NumPy refuse them
+        # under "equiv", which only NumPy can tell.
+        for x, dtype in zip(inputs, dtypes, strict=False):
+            if casting == "equiv" and type(x) in (int, float):
+                np.add(np.empty(0, dtype), x, casting=casting, dtype=dtype)
         arrays = [
             np.asanyarray(x, dtype if type(x) in (int, float) else None)
             for x, dtype in zip(inputs, dtypes, strict=False)
