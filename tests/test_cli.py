@@ -18,11 +18,14 @@ from storage_faults import hidden, npy
 
 SCHEDULE = ["--initial-learning-rate=0.1", "--decay-steps=1000", "--decay-rate=0.5"]
 RUN = [sys.executable, "-m", "invdecay"]
-SMALL_CHUNKS = (
-    "import sys, invdecay.cli, invdecay.storage\n"
-    "invdecay.storage._CHUNK = 4096\n"
-    "sys.exit(invdecay.cli.main())\n"
-)
+SMALL_SLOW_CHUNKS = """
+import sys, time
+from invdecay import cli, storage
+append = storage._append
+storage._CHUNK = 4096
+storage._append = lambda *args: (time.sleep(0.001), append(*args))
+sys.exit(cli.main())
+"""
 
 
 @pytest.fixture
@@ -171,7 +174,7 @@ def test_without_the_extra(missing: str) -> None:
 def test_interrupt(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends it with status 130 and one line; the same command finishes the table."""
     command = ["precompute", *SCHEDULE, "--steps=1e6", str(path)]
-    program = [sys.executable, "-c", SMALL_CHUNKS, *command]
+    program = [sys.executable, "-c", SMALL_SLOW_CHUNKS, *command]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         manifest = hidden(path)[1]
         while not manifest.exists() or manifest.stat().st_size < 2000:
