@@ -19,8 +19,9 @@ from storage_faults import hidden, npy
 SCHEDULE = ["--initial-learning-rate=0.1", "--decay-steps=1000", "--decay-rate=0.5"]
 RUN = [sys.executable, "-m", "invdecay"]
 SMALL_SLOW_CHUNKS = """
-import sys, time
+import signal, sys, time
 from invdecay import cli, storage
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit it ignored
 append = storage._append
 storage._CHUNK = 4096
 storage._append = lambda *args: (time.sleep(0.001), append(*args))
