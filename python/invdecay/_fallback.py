@@ -206,36 +206,43 @@ class FallbackUfunc:
             if not np.can_cast(given, wanted, casting):
                 msg = f"{self.__name__}: cannot cast {given} to {wanted} with casting={casting!r}"
                 raise TypeError(msg)
-        operands: list[Any] = [np.asarray(a) for a in arrays]
-        operands.append(None if target is None else np.asarray(target))
+        # The iterator hands out blocks in the operands' own dtypes: casts are made by `astype` and
+        # by assignment, because those of an iterator report no floating-point flags.
+        stored = [array.dtype for array in arrays]
+        stored.append(dtypes[4] if target is None else target.dtype)
         elementwise = "overlap_assume_elementwise"
         flags: list[Any] = [["readonly", "aligned", "nbo", elementwise]] * 4
         write = "readwrite" if masked and target is not None else "writeonly"
         flags.append(
             [write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise]
         )
+        operands: list[Any] = [np.asarray(a) for a in arrays]
+        operands.append(None if target is None else np.asarray(target))
         if masked:
             operands.append(_mask(where))
-            flags[4].append("writemasked")  # what is left out is not even rounded
-            flags.append(["readonly", "aligned", "nbo", "arraymask"])
-            dtypes.append(np.dtype(np.bool_))
+            flags.append(["readonly", "aligned", "nbo"])
+            stored.append(np.dtype(np.bool_))
         iterator = np.nditer(
             operands,
             flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
             op_flags=flags,
-            op_dtypes=dtypes,
+            op_dtypes=[dtype.newbyteorder("=") for dtype in stored],
             order=order,
-            casting="unsafe",  # checked above; elements left out are read back as they are
+            casting="equiv",
             buffersize=BLOCK,
         )
-        arithmetic = dtypes[4]
         with gathered_flags() as gathered, iterator:
             result = iterator.operands[4]
             for *operands, block, mask in iterator if masked else _with_true(iterator):
                 at = ... if mask is True else mask
-                step, lr, steps, rate = (operand[at] for operand in operands)
+                if masked:
+                    block.astype(dtypes[4], copy=False)  # NumPy casts what is left out, too
+                step, lr, steps, rate = (
+                    operand.astype(dtype, copy=False)[at]
+                    for operand, dtype in zip(operands, dtypes, strict=False)
+                )
                 block[at] = formula(
-                    step.astype(arithmetic, copy=False), lr, steps, rate, self._floor
+                    step.astype(dtypes[4], copy=False), lr, steps, rate, self._floor
                 )
         report_flags(self.__name__, gathered.value)
         if target is not None:
