@@ -182,20 +182,20 @@ def test_every_length_at_every_offset(decay, staircase, steps, dtype):
     most, room = 300, 64
     sample = random_numbers(steps, most)
     expected = numpy_decay(sample, *HYPER, staircase, dtype)
+    sample[np.isnan(expected)] = 0  # whose payload is not promised
+    expected = numpy_decay(sample, *HYPER, staircase, dtype)
     source = np.empty(sample.nbytes + room, "u1")
-    target = np.empty(expected.nbytes + 2 * room, "u1")
+    blank = np.full(expected.nbytes + 2 * room, 0xA5, "u1")
+    target, wanted = blank.copy(), blank.copy()
     for offset in range(room):
         at = np.ndarray(most, steps, source, offset)
         at[...] = sample
         to = (5 * offset + 3) % room  # every pair of residues modulo the itemsizes comes up
         for length in range(most + 1):
-            target.fill(0xA5)
-            out = np.ndarray(length, dtype, target, to)
-            decay(at[:length], *HYPER, out=out, dtype=dtype)
-            end = to + out.nbytes
-            assert (target[:to] == 0xA5).all()
-            assert (target[end:] == 0xA5).all()
-            np.testing.assert_array_equal(out, expected[:length])
+            target[:] = wanted[:] = blank
+            wanted[to : to + length * expected.itemsize] = expected[:length].view("u1")
+            decay(at[:length], *HYPER, out=np.ndarray(length, dtype, target, to), dtype=dtype)
+            assert (target == wanted).all()
 
 
 @functools.cache
