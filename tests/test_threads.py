@@ -157,15 +157,18 @@ def test_children_forked_after_use_compute():
     script = f"""if True:
         import multiprocessing, sys, warnings
         import invdecay, numpy as np
+        sys.path.append({os.path.dirname(__file__)!r})
+        from oracle import numpy_decay
 
         warnings.simplefilter("error")  # Python warns where a process with threads forks
         steps = np.arange({LARGE}.0)
         invdecay.set_num_threads(3)
-        expected = invdecay.continuous_decay(steps, *{HYPER})
+        expected = numpy_decay(steps, *{HYPER}, False, "f8")
 
         def compute():
             sys.exit(not np.array_equal(invdecay.continuous_decay(steps, *{HYPER}), expected))
 
+        invdecay.continuous_decay(steps, *{HYPER})
         context = multiprocessing.get_context("fork")
         for _ in range(5):
             child = context.Process(target=compute)

@@ -32,11 +32,11 @@ int main(int argc, char** argv) {
       const bool range = i / 2 % 2;
       // 151 has no factor in common with the cycle of forms, loops and targets.
       const std::size_t n = i % 151 == 0 ? (range ? kLong : kLong / 2) : kShort + i % 67;
-      if (!range) {
-        Evaluate(kernels, form, steps.data(), out.data(), n, h);
-      } else {
+      if (range) {
         const Hyperparameters<double> wide{h.initial_learning_rate, h.decay_steps, h.decay_rate};
         RangeLoopOf<float, float>(kernels, form)(out.data(), n, 0, 1, wide);
+      } else {
+        Evaluate(kernels, form, steps.data(), out.data(), n, h);
       }
       mismatches.Compare(kernels.target, form, steps.data(), h, out.data(),
                          expected[static_cast<std::size_t>(form)].data(), n);
