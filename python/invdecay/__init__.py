@@ -6,15 +6,13 @@ from ._backend import (
     available_targets,
     backend,
     continuous_decay,
-    get_num_threads,
-    num_threads,
-    set_num_threads,
-    show_config,
     simd_target,
     staircase_decay,
 )
+from ._config import show_config
 from .functions import inverse_time_decay
 from .schedule import InverseTimeDecay
+from .threads import get_num_threads, num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from .storage import save_table

@@ -1,75 +1,17 @@
-"""The kernels composed of NumPy's own ufuncs, for where the native module is missing.
+"""The kernels composed of NumPy's own ufuncs, for where the native module is missing."""
 
-`formula` is the one place in Python where the formula stands: the fallback kernels, single
-numbers and arrays of other libraries all go through it.
-"""
-
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ._flags import gathered_flags, report_flags
+from ._formula import formula
+
 BLOCK = 8192
 """Elements evaluated at once: small enough for every temporary to stay in the L1/L2 cache."""
-
-
-def formula(
-    step: Any,
-    initial_learning_rate: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    floor: Callable[[Any], Any] | None,
-) -> Any:
-    """Inverse time decay of `step` in the arithmetic of its operands, each operation rounded once.
-
-    The order of operations is Keras's and is part of the numeric contract. `floor` is the floor
-    function of the operands' library for the staircase form, None for the continuous one.
-    """
-    p = step / decay_steps
-    if floor is not None:
-        p = floor(p)
-    return initial_learning_rate / (1 + decay_rate * p)
-
-
-# ---------------------------------------------------------------- floating-point flags
-
-DIVIDE, OVER, UNDER, INVALID = 1, 2, 4, 8  # NumPy's NPY_FPE_* bits
-
-_RAISERS: tuple[tuple[int, Callable[[], object]], ...] = (
-    (DIVIDE, lambda: np.divide(1.0, 0.0)),
-    (OVER, lambda: np.multiply(sys.float_info.max, 2.0)),
-    (UNDER, lambda: np.multiply(sys.float_info.min, sys.float_info.min)),
-    (INVALID, lambda: np.subtract(np.inf, np.inf)),
-)
-
-
-def report_flags(name: str, flags: int) -> None:
-    """Warn, raise or call as `numpy.errstate` says, once for each floating-point flag set."""
-    for bit, raise_it in _RAISERS:
-        if flags & bit:
-            raise_it()
-
-
-class _Flags:
-    """Gathers the floating-point flags of the NumPy calls made inside its `with` block."""
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def __call__(self, kind: str, flags: int) -> None:
-        self.value |= flags
-
-
-@contextmanager
-def gathered_flags() -> Iterator[_Flags]:
-    """Keep the flags of the NumPy calls made inside, instead of reporting them."""
-    flags = _Flags()
-    with np.errstate(all="call", call=flags):
-        yield flags
 
 
 # ---------------------------------------------------------------- dtypes

@@ -6,8 +6,9 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from ._backend import num_threads
-from .schedule import InverseTimeDecay, step_range
+from ._arguments import step_range
+from .schedule import InverseTimeDecay
+from .threads import num_threads
 
 
 def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> da.Array:

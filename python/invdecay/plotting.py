@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import step_range
+from .schedule import InverseTimeDecay
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from .schedule import InverseTimeDecay
 
 Scale = Literal["linear", "log"]
 
@@ -21,7 +22,7 @@ _POINTS = 1000
 
 
 def plot(
-    schedule: "InverseTimeDecay",
+    schedule: InverseTimeDecay,
     stop: int,
     *,
     start: int = 0,
@@ -104,7 +105,7 @@ def new_axes() -> "Axes":
 
 
 def save_plot(
-    schedule: "InverseTimeDecay", path: str | PathLike[str], stop: int, **options: Any
+    schedule: InverseTimeDecay, path: str | PathLike[str], stop: int, **options: Any
 ) -> None:
     """Draw `schedule` as `plot` does into a picture file, whose name says the format.
 
@@ -126,7 +127,7 @@ def save_plot(
 
 
 def text_plot(
-    schedule: "InverseTimeDecay",
+    schedule: InverseTimeDecay,
     stop: int,
     *,
     start: int = 0,
@@ -167,7 +168,7 @@ def text_plot(
     return "\n".join(row.rstrip() for row in picture.splitlines())
 
 
-def to_html(schedule: "InverseTimeDecay") -> str:
+def to_html(schedule: InverseTimeDecay) -> str:
     """Return a small picture of five times ``decay_steps`` in SVG, for a notebook."""
     width, height, left, top = 260, 90, 8, 12
     stop = min(max(10, math.ceil(5 * schedule.decay_steps)), 2**62)
@@ -203,11 +204,9 @@ def to_html(schedule: "InverseTimeDecay") -> str:
 
 
 def sampled_steps(
-    schedule: "InverseTimeDecay", start: int, stop: int, xscale: Scale
+    schedule: InverseTimeDecay, start: int, stop: int, xscale: Scale
 ) -> npt.NDArray[np.int64]:
     """Return the steps that show `schedule` from `start` to `stop`, both included."""
-    from .schedule import step_range
-
     _check_scale("xscale", xscale)
     if xscale == "log":
         start = max(start, 1)
@@ -230,7 +229,7 @@ def _spread(steps: npt.NDArray[np.int64], count: int, xscale: Scale) -> npt.NDAr
     return np.clip(np.rint(spread).astype(np.int64), steps[0], steps[-1])
 
 
-def _stairs(schedule: "InverseTimeDecay", start: int, stop: int) -> npt.NDArray[np.int64]:
+def _stairs(schedule: InverseTimeDecay, start: int, stop: int) -> npt.NDArray[np.int64]:
     """Return where the stairs after `start` begin: the first of them, if there are many."""
     length = Fraction(schedule.decay_steps)
     first = math.floor(start / length) + 1
@@ -248,14 +247,14 @@ def _check_scale(name: str, scale: str) -> None:
 # ---------------------------------------------------------------- what is written in the picture
 
 
-def _summary(schedule: "InverseTimeDecay") -> str:
+def _summary(schedule: InverseTimeDecay) -> str:
     left, right = "⌊⌋" if schedule.staircase else ("", "")
     sign = "-" if schedule.decay_rate < 0 else "+"
     p = f"{left}step / {schedule.decay_steps:,.10g}{right}"
     return f"{schedule.initial_learning_rate:g} / (1 {sign} {abs(schedule.decay_rate):g} · {p})"
 
 
-def _mark_decay_steps(ax: "Axes", schedule: "InverseTimeDecay", color: Any) -> None:
+def _mark_decay_steps(ax: "Axes", schedule: InverseTimeDecay, color: Any) -> None:
     """Mark the rate at ``decay_steps``, where the denominator is ``1 + decay_rate``."""
     at = math.ceil(schedule.decay_steps)
     rate = schedule(at)

@@ -3,22 +3,23 @@
 import bisect
 import math
 import numbers
-import operator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from ._backend import fill_range, report_flags
-from ._fallback import formula, gathered_flags
-from .functions import (
-    check_hyperparameter,
-    foreign_decay,
-    foreign_namespace,
-    kept_arrays,
-    overrides_ufuncs,
-    ufunc_of,
+from ._arguments import (
+    arithmetic_dtype,
+    check_output,
+    hyperparameter,
+    representable_hyperparameter,
+    step_range,
 )
+from ._arrayapi import foreign_decay, foreign_namespace, overrides_ufuncs
+from ._backend import fill_range, report_flags, ufunc_of
+from ._evaluate import kept_arrays
+from ._flags import gathered_flags
+from ._formula import formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,18 +96,18 @@ class InverseTimeDecay:
         *,
         dtype: npt.DTypeLike | None = None,
     ) -> None:
-        arithmetic = _arithmetic_dtype(initial_learning_rate, dtype)
+        arithmetic = arithmetic_dtype(initial_learning_rate, dtype)
         if not isinstance(staircase, (bool, np.bool_, int)):
             raise TypeError(f"staircase must be a boolean, got {staircase!r}")
         if not isinstance(name, str):
             raise TypeError(f"name must be a string, got {name!r}")
         # Plain Python values only: LambdaLR saves this __dict__, json the configuration.
         vars(self).update(
-            initial_learning_rate=_representable(
+            initial_learning_rate=representable_hyperparameter(
                 "initial_learning_rate", initial_learning_rate, arithmetic
             ),
-            decay_steps=_representable("decay_steps", decay_steps, arithmetic),
-            decay_rate=_representable("decay_rate", decay_rate, arithmetic),
+            decay_steps=representable_hyperparameter("decay_steps", decay_steps, arithmetic),
+            decay_rate=representable_hyperparameter("decay_rate", decay_rate, arithmetic),
             staircase=bool(staircase),
             name=name,
             _dtype=arithmetic.name,
@@ -233,7 +234,7 @@ class InverseTimeDecay:
         if out is None:
             out = np.empty(len(steps), self.dtype)
         else:
-            _check_out(out, len(steps))
+            check_output(out, len(steps))
         report_flags("precompute", self.fill(out, steps))
         return out
 
@@ -290,7 +291,7 @@ class InverseTimeDecay:
         >>> InverseTimeDecay(0.1, 1000, 1.0).step_at(0.05)
         1000
         """
-        rate = float(self.dtype.type(check_hyperparameter("learning_rate", learning_rate)))
+        rate = float(self.dtype.type(hyperparameter("learning_rate", learning_rate)))
         if self.initial_learning_rate < 0 or self.decay_rate < 0:
             raise ValueError(f"step_at needs a schedule whose rate falls, got {self!r}")
         # Every rounded operation is monotonic, so that the rates are sorted.
@@ -364,7 +365,7 @@ class InverseTimeDecay:
         0.001
         """
         for name, value in ("initial", initial), ("final", final), ("steps", steps):
-            if check_hyperparameter(name, value) <= 0:
+            if hyperparameter(name, value) <= 0:
                 raise ValueError(f"{name} must be positive, got {value!r}")
         return cls(initial, steps, float(initial) / float(final) - 1, **options)
 
@@ -396,81 +397,6 @@ class InverseTimeDecay:
 
     def __hash__(self) -> int:
         return hash((type(self), *sorted(vars(self).items())))
-
-
-# ---------------------------------------------------------------- arguments
-
-
-def step_range(*args: int) -> range:
-    """Return ``range([start,] stop[, step])`` after checking each bound by its name.
-
-    Raises
-    ------
-    TypeError
-        If there are not one to three bounds, or one is no integer.
-    ValueError
-        If `step` is 0.
-    OverflowError
-        If a step of the range does not fit int64.
-    """
-    if not 1 <= len(args) <= 3:
-        raise TypeError(f"expected [start,] stop[, step], got {len(args)} bounds")
-    names = ("stop",) if len(args) == 1 else ("start", "stop", "step")
-    bounds = []
-    for name, value in zip(names, args, strict=False):
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        try:
-            bounds.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if len(bounds) == 3 and bounds[2] == 0:
-        raise ValueError("step must not be 0")
-    steps = range(*bounds)
-    for end in steps[:1], steps[-1:]:
-        if end and not -(2**63) <= end[0] < 2**63:
-            raise OverflowError(f"steps must fit int64, got {end[0]} in {steps}")
-    return steps
-
-
-def _check_out(out: Any, length: int) -> None:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {out!r}")
-    if out.dtype.kind != "f":
-        raise TypeError(f"out must be of a real floating dtype, got {out.dtype}")
-    if out.shape != (length,):
-        raise ValueError(f"out must have shape ({length},), got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
-
-
-def _arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
-    """Return `dtype`, else that of the initial learning rate, if it is an arithmetic dtype."""
-    if dtype is not None:
-        try:
-            arithmetic = np.dtype(dtype)
-        except TypeError:
-            raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
-    else:
-        own = getattr(initial_learning_rate, "dtype", None)
-        typed = isinstance(own, np.dtype) and own.kind == "f"
-        arithmetic = np.dtype(own if typed else np.float64)
-    native: np.dtype[Any] = arithmetic.newbyteorder("=")
-    if native not in (np.float32, np.float64):
-        raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
-    return native
-
-
-def _representable(name: str, value: Any, dtype: np.dtype[Any]) -> float:
-    """Check that a hyperparameter stays finite, and decay_steps positive, once cast to `dtype`."""
-    number = check_hyperparameter(name, value)
-    with np.errstate(all="ignore"):
-        rounded = dtype.type(number)
-    if not np.isfinite(rounded) or (name == "decay_steps" and rounded <= 0):
-        raise ValueError(
-            f"{name} must be {'positive' if rounded == 0 else 'finite'} in {dtype}, got {value!r}"
-        )
-    return number
 
 
 # ---------------------------------------------------------------- single numbers

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import step_range
 from ._backend import report_flags
-from .schedule import InverseTimeDecay, step_range
+from .schedule import InverseTimeDecay
 
 try:
     import fcntl

@@ -7,8 +7,8 @@ from torch import Tensor, where
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ._fallback import formula
-from .functions import check_hyperparameter
+from ._arguments import hyperparameter
+from ._formula import formula
 
 
 class InverseTimeDecayLR(LRScheduler):
@@ -70,8 +70,8 @@ class InverseTimeDecayLR(LRScheduler):
         staircase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        self.decay_steps = check_hyperparameter("decay_steps", decay_steps)
-        self.decay_rate = check_hyperparameter("decay_rate", decay_rate)
+        self.decay_steps = hyperparameter("decay_steps", decay_steps)
+        self.decay_rate = hyperparameter("decay_rate", decay_rate)
         self.staircase = bool(staircase)
         super().__init__(optimizer, last_epoch)
 

@@ -1,0 +1,119 @@
+"""How many threads a large call may use."""
+
+import operator
+import os
+from types import TracebackType
+from typing import Any
+
+from ._backend import module
+
+__all__ = ["get_num_threads", "num_threads", "set_num_threads"]
+
+
+def _thread_count(n: Any, name: str) -> int:
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {n!r}") from None
+    if not 1 <= count <= 4096:
+        raise ValueError(f"{name} must be from 1 to 4096, got {n!r}")
+    return count
+
+
+def set_num_threads(n: int) -> None:
+    """Let large calls use up to `n` threads, in the whole process.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 4096. More than the machine has processors is allowed and slower.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is no integer or out of range.
+
+    See Also
+    --------
+    num_threads : the same for the calls inside a ``with`` block.
+
+    Notes
+    -----
+    Before the first call the number is that of the processors available to the process: its
+    affinity mask and its cgroup quota, looked at anew in every call. The environment variable
+    ``INVDECAY_NUM_THREADS`` sets it at import. The fallback stores the number and runs on one
+    thread.
+
+    Examples
+    --------
+    >>> import invdecay
+    >>> before = invdecay.get_num_threads()
+    >>> invdecay.set_num_threads(2)
+    >>> invdecay.get_num_threads()
+    2
+    >>> invdecay.set_num_threads(before)
+    """
+    module.set_num_threads(_thread_count(n, "n"))
+
+
+def get_num_threads() -> int:
+    """Return how many threads a large call made here may use.
+
+    Returns
+    -------
+    int
+        The number of an enclosing `num_threads` block of this thread, else the process's.
+    """
+    count: int = module.get_num_threads()
+    return count
+
+
+class num_threads:  # a function's name: used as one, like numpy.errstate
+    """Context manager: let the large calls that this thread makes inside use up to `n` threads.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 4096.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is no integer or out of range.
+
+    Examples
+    --------
+    >>> import invdecay
+    >>> with invdecay.num_threads(1):
+    ...     invdecay.get_num_threads()
+    1
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = _thread_count(n, "n")
+        self._previous: list[int] = []
+
+    def __enter__(self) -> None:
+        self._previous.append(module.limit_this_thread(self._n))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        module.limit_this_thread(self._previous.pop())
+
+
+def _threads_from_environment() -> None:
+    text = os.environ.get("INVDECAY_NUM_THREADS", "")
+    if not text:
+        return
+    try:
+        set_num_threads(int(text))
+    except ValueError:
+        msg = f"INVDECAY_NUM_THREADS must be an integer from 1 to 4096, got {text!r}"
+        raise ImportError(msg) from None
+
+
+_threads_from_environment()
