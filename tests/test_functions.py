@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from invdecay import inverse_time_decay
-from oracle import assert_same_bits, numpy_decay
+from support.oracle import assert_same_bits, numpy_decay
 
 ARGUMENTS = {"initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.5}
 HYPER = tuple(ARGUMENTS.values())

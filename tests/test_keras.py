@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("keras", reason="needs the extra invdecay[keras]")
 
-CHECKS = Path(__file__).with_name("keras_checks.py")
+CHECKS = Path(__file__).parent / "programs" / "keras_checks.py"
 
 
 def run_checks(backend: str, marked: str) -> None:

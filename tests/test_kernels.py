@@ -5,7 +5,14 @@ import itertools
 
 import numpy as np
 import pytest
-from oracle import FORMATS, assert_same_bits, exact_decay, numpy_decay, random_numbers, rounded
+from support.oracle import (
+    FORMATS,
+    assert_same_bits,
+    exact_decay,
+    numpy_decay,
+    random_numbers,
+    rounded,
+)
 
 ARITHMETIC = "float32", "float64"
 STEPS = "int32", "uint32", "int64", "uint64", "float32", "float64"

@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import kernels_of, ufunc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invdecay import _backend, _fallback
-from oracle import bits, random_numbers
+from support.kernels import kernels_of, ufunc
+from support.oracle import bits, random_numbers
 
 TARGETS = _backend.available_targets
 

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, inverse_time_decay
-from oracle import assert_same_bits
+from support.oracle import assert_same_bits
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 keras = pytest.importorskip("keras")

@@ -10,7 +10,7 @@ import invdecay
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay
-from oracle import assert_same_bits, bits, exact_decay, numpy_decay
+from support.oracle import assert_same_bits, bits, exact_decay, numpy_decay
 
 ARGUMENTS = {"initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.5}
 HYPER = tuple(ARGUMENTS.values())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from invdecay import storage
-from storage_faults import CHUNK, SCHEDULE, hidden, npy, save
+from support.storage_faults import CHUNK, SCHEDULE, hidden, npy, save
 
 STEPS = range(3, 3000)
 OLD = b"an older table"
@@ -28,7 +28,7 @@ KINDS = ["afresh", "over an old table", "resumed"]
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the library that lets calls fail."""
     library = tmp_path_factory.mktemp("shim") / "failing_calls.so"
-    source = Path(__file__).with_name("failing_calls.c")
+    source = Path(__file__).parent / "support" / "failing_calls.c"
     command = ["cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source]
     try:
         subprocess.run(command, check=True)

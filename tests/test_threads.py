@@ -12,8 +12,8 @@ from contextlib import suppress
 import invdecay
 import numpy as np
 import pytest
-from conftest import ufunc
-from oracle import assert_same_bits, numpy_decay
+from support.kernels import ufunc
+from support.oracle import assert_same_bits, numpy_decay
 
 HYPER = 0.1, 1000.0, 0.5
 LARGE = 2_000_003
@@ -158,7 +158,7 @@ def test_children_forked_after_use_compute():
         import multiprocessing, sys, warnings
         import invdecay, numpy as np
         sys.path.append({os.path.dirname(__file__)!r})
-        from oracle import numpy_decay
+        from support.oracle import numpy_decay
 
         warnings.simplefilter("error")  # Python warns where a process with threads forks
         steps = np.arange({LARGE}.0)

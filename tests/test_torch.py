@@ -162,7 +162,7 @@ def test_a_rate_set_by_hand_is_decayed_on() -> None:
     train(optimizer, scheduler, 10)
     optimizer.param_groups[0]["lr"] /= 2
     used = train(optimizer, scheduler, 10)
-    expected = InverseTimeDecay(0.05, *HYPER).precompute(10, 20)
+    expected = InverseTimeDecay(0.05, *HYPER).precompute(range(10, 20))
     np.testing.assert_allclose(np.ravel(used), expected, rtol=1e-14)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-USE = Path(__file__).with_name("typed_use.py")
-PROJECT = USE.parent.parent
+PROJECT = Path(__file__).parent.parent
+USE = PROJECT / "tests" / "programs" / "typed_use.py"
 
 for _module in ("matplotlib", "torch", "dask"):
     if importlib.util.find_spec(_module) is None:

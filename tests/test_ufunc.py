@@ -10,7 +10,7 @@ import invdecay
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
-from oracle import assert_same_bits, numpy_decay, random_numbers
+from support.oracle import assert_same_bits, numpy_decay, random_numbers
 
 LR, DECAY_STEPS, RATE = HYPER = 0.1, 1000.0, 0.5
 STEP_DTYPES = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]

@@ -25,7 +25,9 @@ def wrong_stairs(start: int, dtype: str) -> int:
 
 def distinct_rates(start: int, dtype: str) -> int:
     """Count the different continuous rates in a window."""
-    rates = InverseTimeDecay(0.1, DECAY_STEPS, 1.0, dtype=dtype).precompute(start, start + WINDOW)
+    rates = InverseTimeDecay(0.1, DECAY_STEPS, 1.0, dtype=dtype).precompute(
+        range(start, start + WINDOW)
+    )
     return len(np.unique(rates))
 
 

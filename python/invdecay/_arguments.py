@@ -70,35 +70,40 @@ def representable_hyperparameter(name: str, value: Any, dtype: np.dtype[Any]) ->
 # ---------------------------------------------------------------- steps, dtypes and results
 
 
-def step_range(*args: int) -> range:
-    """Return ``range([start,] stop[, step])`` after checking each bound by its name.
+def integer(name: str, value: Any, kind: str = "an integer") -> int:
+    """Return an integer argument as a Python int; a boolean is not one."""
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be {kind}, got {value!r}")
+
+
+def step_range(steps: int | range) -> range:
+    """Return the steps of a table: ``range(steps)`` for an integer, a range as it is.
+
+    A range of one step has the distance 1 here, so that every distance fits int64.
 
     Raises
     ------
     TypeError
-        If there are not one to three bounds, or one is no integer.
-    ValueError
-        If `step` is 0.
+        If `steps` is neither an integer nor a range.
     OverflowError
-        If a step of the range does not fit int64.
+        If a step does not fit int64, or there are more steps than int64 counts.
     """
-    if not 1 <= len(args) <= 3:
-        raise TypeError(f"expected [start,] stop[, step], got {len(args)} bounds")
-    names = ("stop",) if len(args) == 1 else ("start", "stop", "step")
-    bounds = []
-    for name, value in zip(names, args, strict=False):
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be an integer, got {value!r}")
-        try:
-            bounds.append(operator.index(value))
-        except TypeError:
-            raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if len(bounds) == 3 and bounds[2] == 0:
-        raise ValueError("step must not be 0")
-    steps = range(*bounds)
-    for end in steps[:1], steps[-1:]:
-        if end and not -(2**63) <= end[0] < 2**63:
-            raise OverflowError(f"steps must fit int64, got {end[0]} in {steps}")
+    if not isinstance(steps, range):
+        steps = range(integer("steps", steps, "an integer or a range"))
+    if not steps:
+        return range(0)
+    first, last = steps[0], steps[-1]
+    for end in first, last:
+        if not -(2**63) <= end < 2**63:
+            raise OverflowError(f"steps must fit int64, got {end} in {steps}")
+    if first == last:
+        return range(first, first + 1)
+    if (last - first) // steps.step >= 2**63 - 1:
+        raise OverflowError(f"steps must be fewer than 2**63, got {steps}")
     return steps
 
 

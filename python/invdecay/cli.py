@@ -222,7 +222,9 @@ def precompute(
                 _on_cluster(schedule, range(start, stop, step), stored, path, scheduler)
                 return 0
             with _progress_bar(path.name, stored.itemsize, quiet) as progress:
-                save_table(schedule, path, start, stop, step, dtype=stored, progress=progress)
+                save_table(
+                    schedule, path, range(start, stop, step), dtype=stored, progress=progress
+                )
     except KeyboardInterrupt:
         _say(f"interrupted; the same command finishes {path}")
         return _INTERRUPTED
@@ -270,7 +272,7 @@ def _on_cluster(
 
         from .dask import precompute as lazily
     with distributed.Client(scheduler):  # type: ignore[no-untyped-call]
-        table = lazily(schedule, steps.start, steps.stop, steps.step)
+        table = lazily(schedule, steps)
         dask.array.to_zarr(table.astype(stored), str(path))  # type: ignore[no-untyped-call]
 
 

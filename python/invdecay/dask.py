@@ -11,15 +11,15 @@ from .schedule import InverseTimeDecay
 from .threads import num_threads
 
 
-def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> da.Array:
-    """Lazy table of the learning rates at ``range([start,] stop[, step])``.
+def precompute(schedule: InverseTimeDecay, steps: int | range, *, chunks: Any = "auto") -> da.Array:
+    """Return a lazy table of the learning rates at a range of steps.
 
     Parameters
     ----------
     schedule : InverseTimeDecay
         What to tabulate.
-    start, stop, step : int
-        As for `range`; every step of the range must fit int64.
+    steps : int or range
+        The steps; an integer ``n`` means ``range(n)``. Every step must fit int64.
     chunks : int, str or tuple, optional
         Lengths of the blocks, as everywhere in Dask.
 
@@ -47,7 +47,7 @@ def precompute(schedule: InverseTimeDecay, *args: int, chunks: Any = "auto") -> 
     >>> table.shape, table[:3].compute()
     ((1000000000000,), array([0.1      , 0.0999001, 0.0998004]))
     """
-    steps = step_range(*args)
+    steps = step_range(steps)
     shape = (len(steps),)
     blocks = da.core.normalize_chunks(chunks, shape, dtype=schedule.dtype)  # type: ignore[no-untyped-call]
     table: da.Array = da.map_blocks(  # type: ignore[no-untyped-call]
@@ -65,6 +65,5 @@ def _block(
     schedule: InverseTimeDecay, steps: range, *, block_info: dict[Any, Any]
 ) -> npt.NDArray[Any]:
     ((start, stop),) = block_info[None]["array-location"]
-    part = steps[start:stop]
     with num_threads(1):
-        return schedule.precompute(part.start, part.stop, part.step)
+        return schedule.precompute(steps[start:stop])

@@ -81,11 +81,13 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
             return self.native(step)
         return super().__call__(step)
 
-    def precompute(self, *args: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-        """Table of the learning rates at ``range([start,] stop[, step])``, by `native`.
+    def precompute(
+        self, steps: int | range, *, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the table of the learning rates at a range of steps, by `native`.
 
         See Also
         --------
         invdecay.InverseTimeDecay.precompute : parameters, results and errors.
         """
-        return self.native.precompute(*args, out=out)
+        return self.native.precompute(steps, out=out)

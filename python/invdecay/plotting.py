@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import step_range
+from ._arguments import integer, step_range
 from .schedule import InverseTimeDecay
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def sampled_steps(
     _check_scale("xscale", xscale)
     if xscale == "log":
         start = max(start, 1)
-    if len(step_range(start, stop)) == 0:
+    if len(step_range(range(integer("start", start), integer("stop", stop)))) == 0:
         raise ValueError(f"stop must be past the first step drawn, {start}, got {stop}")
     ends = np.array([start, stop], np.int64)
     even = _spread(ends, _POINTS, xscale)

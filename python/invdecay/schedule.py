@@ -75,7 +75,7 @@ class InverseTimeDecay:
     >>> schedule = InverseTimeDecay(0.1, decay_steps=1000, decay_rate=1.0)
     >>> schedule(1000)
     0.05
-    >>> schedule.precompute(0, 4000, 1000)
+    >>> schedule.precompute(range(0, 4000, 1000))
     array([0.1       , 0.05      , 0.03333333, 0.025     ])
     """
 
@@ -197,13 +197,15 @@ class InverseTimeDecay:
             at = self.dtype.type(math.inf if step > 0 else -math.inf)
         return float(ufunc_of(self.staircase)(at, lr, steps, rate, dtype=self.dtype))
 
-    def precompute(self, *args: int, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-        """Table of the learning rates at ``range([start,] stop[, step])``.
+    def precompute(
+        self, steps: int | range, *, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """Return the table of the learning rates at a range of steps.
 
         Parameters
         ----------
-        start, stop, step : int
-            As for `range`; every step of the range must fit int64.
+        steps : int or range
+            The steps; an integer ``n`` means ``range(n)``. Every step must fit int64.
         out : ndarray, optional
             Where to store the table: any writable one-dimensional array of a real floating dtype
             and the range's length, strided, memory-mapped or narrower too. The arithmetic stays
@@ -218,9 +220,10 @@ class InverseTimeDecay:
         Raises
         ------
         TypeError
-            If a bound is no integer, or `out` no array of a real floating dtype.
+            If `steps` is neither an integer nor a range, or `out` is not an array of a real
+            floating dtype.
         ValueError
-            If `step` is 0, or `out` is read-only or has another shape.
+            If `out` is read-only or has another shape.
         OverflowError
             If a step does not fit int64.
 
@@ -230,15 +233,15 @@ class InverseTimeDecay:
         >>> schedule.precompute(3)
         array([0.1      , 0.0999001, 0.0998004], dtype=float32)
         """
-        steps = step_range(*args)
+        steps = step_range(steps)
         if out is None:
             out = np.empty(len(steps), self.dtype)
         else:
             check_output(out, len(steps))
-        report_flags("precompute", self.fill(out, steps))
+        report_flags("precompute", self._fill(out, steps))
         return out
 
-    def fill(self, out: npt.NDArray[Any], steps: range) -> int:
+    def _fill(self, out: npt.NDArray[Any], steps: range) -> int:
         """Store the learning rates at `steps` in `out`; return the floating-point flags raised.
 
         The flags are NumPy's (1 divide, 2 over, 4 under, 8 invalid); nothing is reported. This

@@ -53,11 +53,12 @@ _UNSUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 def save_table(
     schedule: InverseTimeDecay,
     path: str | os.PathLike[str],
-    *args: int,
+    steps: int | range,
+    *,
     dtype: npt.DTypeLike | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Path:
-    """Write the learning rates at ``range([start,] stop[, step])`` to a ``.npy`` file.
+    """Write the learning rates at a range of steps to a ``.npy`` file.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ def save_table(
         What to tabulate. The arithmetic is in its dtype.
     path : str or path
         The file to make or replace; a symbolic link there is replaced, not followed.
-    start, stop, step : int
-        As for `range`; every step of the range must fit int64.
+    steps : int or range
+        The steps; an integer ``n`` means ``range(n)``. Every step must fit int64.
     dtype : dtype, optional
         The dtype of the table, any real floating one; each element is rounded once on store.
         Default: ``schedule.dtype``.
@@ -77,15 +78,13 @@ def save_table(
     -------
     pathlib.Path
         The path of the table, whose bytes are those of
-        ``numpy.save(path, schedule.precompute(start, stop, step))``.
+        ``numpy.save(path, schedule.precompute(steps))``.
 
     Raises
     ------
     TypeError
-        If `schedule` is no `InverseTimeDecay`, `path` no path, a bound no integer, or `dtype` no
-        real floating dtype.
-    ValueError
-        If `step` is 0.
+        If `schedule` is no `InverseTimeDecay`, `path` no path, `steps` neither an integer nor
+        a range, or `dtype` no real floating dtype.
     OverflowError
         If a step does not fit int64.
     BlockingIOError
@@ -112,14 +111,14 @@ def save_table(
     >>> from invdecay import InverseTimeDecay, save_table
     >>> schedule = InverseTimeDecay(0.1, decay_steps=1000, decay_rate=1.0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = save_table(schedule, f"{folder}/lr.npy", 0, 4000, 1000, dtype="float32")
+    ...     path = save_table(schedule, f"{folder}/lr.npy", range(0, 4000, 1000), dtype="float32")
     ...     np.load(path)
     array([0.1       , 0.05      , 0.03333334, 0.025     ], dtype=float32)
     """
     if not isinstance(schedule, InverseTimeDecay):
         raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
     target = _checked_path(path)
-    plan = _Plan.of(schedule, step_range(*args), _stored_dtype(schedule, dtype))
+    plan = _Plan.of(schedule, step_range(steps), _stored_dtype(schedule, dtype))
     done = 0
 
     def advance(chunk: int) -> None:
@@ -378,7 +377,7 @@ def _write_missing_chunks(
                 wait_for_oldest()
             steps = plan.steps_of(chunk)
             values = buffers[i % _BUFFERS][: len(steps)]
-            flags = schedule.fill(values, steps)
+            flags = schedule._fill(values, steps)
             partial.flags |= flags
             raw = values.view(np.uint8).data
             # Twice as fast as BLAKE2b where the processor has SHA instructions.

@@ -1,20 +1,17 @@
 """How many threads a large call may use."""
 
-import operator
 import os
 from types import TracebackType
 from typing import Any
 
+from ._arguments import integer
 from ._backend import module
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
 
 def _thread_count(n: Any, name: str) -> int:
-    try:
-        count = operator.index(n)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {n!r}") from None
+    count = integer(name, n)
     if not 1 <= count <= 4096:
         raise ValueError(f"{name} must be from 1 to 4096, got {n!r}")
     return count

@@ -1,13 +1,7 @@
 """The error against the true value stays within the bound that accuracy.py derives."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-_spec = importlib.util.spec_from_file_location("accuracy", Path(__file__).with_name("accuracy.py"))
-accuracy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(accuracy)
+from programs import accuracy
 
 
 @pytest.mark.parametrize("limit", accuracy.LIMITS.values(), ids=accuracy.LIMITS)

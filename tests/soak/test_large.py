@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, staircase_decay
-from oracle import assert_same_bits
+from support.oracle import assert_same_bits
 
 BLOCK = 1 << 22
 LENGTH = 2**31 + BLOCK + 12_345

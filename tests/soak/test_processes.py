@@ -10,7 +10,7 @@ import invdecay
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay
-from oracle import assert_same_bits
+from support.oracle import assert_same_bits
 
 SCHEDULE = InverseTimeDecay(0.1, 1000, 0.5, dtype="float32")
 

@@ -5,9 +5,9 @@
 
 import numpy as np
 import pytest
-from conftest import kernels_of, ufunc
 from invdecay import _backend, _fallback
-from oracle import bits
+from support.kernels import kernels_of, ufunc
+from support.oracle import bits
 
 SETS = {
     "ordinary": (0.1, 1000, 0.5),

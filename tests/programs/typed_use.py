@@ -32,10 +32,10 @@ def schedules(rate: np.float32) -> None:
 
 def tables(schedule: InverseTimeDecay, out: npt.NDArray[np.float16], path: Path) -> None:
     assert_type(schedule.precompute(1000), npt.NDArray[Any])
-    schedule.precompute(0, 1000, 10)
-    schedule.precompute(0, 1000, out=out)
+    schedule.precompute(range(0, 1000, 10))
+    schedule.precompute(range(1000), out=out)
     invdecay.save_table(schedule, path, 10**9)
-    invdecay.save_table(schedule, str(path), 0, 10**9)
+    invdecay.save_table(schedule, str(path), range(10**9))
     invdecay.dask.precompute(schedule, 10**12, chunks="64 MiB")
 
 

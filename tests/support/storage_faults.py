@@ -30,13 +30,13 @@ def npy(schedule: InverseTimeDecay, steps: range, dtype: Any = None) -> bytes:
     """Return the whole file that `numpy.save` makes of the same table."""
     out = np.zeros(len(steps), schedule.dtype if dtype is None else dtype)
     stream = io.BytesIO()
-    np.save(stream, schedule.precompute(steps.start, steps.stop, steps.step, out=out))
+    np.save(stream, schedule.precompute(steps, out=out))
     return stream.getvalue()
 
 
 def save(path: Path, steps: range, **kwargs: Any) -> Path:
     """Write `SCHEDULE` over `steps`."""
-    return save_table(SCHEDULE, path, steps.start, steps.stop, steps.step, **kwargs)
+    return save_table(SCHEDULE, path, steps, **kwargs)
 
 
 def hidden(path: Path) -> tuple[Path, Path]:

@@ -1,5 +1,5 @@
 /* The C library's calls on files, of which one, or every one from it on, fails as the kernel would
- * let it fail. For LD_PRELOAD; tests/storage_faults.py arms it. Built by
+ * let it fail. For LD_PRELOAD; tests/support/storage_faults.py arms it. Built by
  * tests/test_system_calls.py. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

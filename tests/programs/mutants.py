@@ -1,4 +1,4 @@
-"""Seeded faults, each of which a test must catch: ``python tests/mutants.py [NAME...]``.
+"""Seeded faults, each of which a test must catch: ``python tests/programs/mutants.py [NAME...]``.
 
 Each fault is put into a copy of the tree, alone, and the test named beside it must fail there. The
 kernels are built for AVX2 and the scalar target alone; faults in Python need no build.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-TREE = HERE.parent
+TREE = HERE.parent.parent
 
 # An editable install's finder would come before the copy's folder.
 RUN_PYTEST = """
