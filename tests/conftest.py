@@ -36,3 +36,9 @@ def staircase(request: pytest.FixtureRequest) -> bool:
 def decay(kernels: Any, staircase: bool) -> Any:
     """Each form's ufunc of each kernel."""
     return ufunc(kernels, staircase)
+
+
+@pytest.fixture(scope="session")
+def native_decay(native: Any, staircase: bool) -> Any:
+    """Each form's ufunc of each SIMD target: what the fallback's plain functions do not have."""
+    return ufunc(native, staircase)

@@ -285,17 +285,21 @@ def test_different_schedules_differ():
 
 
 def test_immutable(schedule):
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError):
         schedule.decay_rate = 2.0
-    with pytest.raises(AttributeError, match="immutable"):
-        schedule.new = 1
-    with pytest.raises(AttributeError, match="immutable"):
+    with pytest.raises(AttributeError):
+        schedule.new = 1  # a slot of no name
+    with pytest.raises(AttributeError):
         del schedule.decay_rate
 
 
-def test_attributes_are_plain_python(schedule):
-    """LambdaLR saves a schedule's __dict__, and torch.load refuses NumPy scalars."""
-    assert {type(value) for value in vars(schedule).values()} <= {float, bool, str}
+def test_a_changed_dict_changes_nothing(schedule):
+    """LambdaLR.load_state_dict updates the __dict__ of a callable."""
+    same = copy.deepcopy(schedule)
+    vars(schedule).update(decay_rate=7.0, _plain=False, other=1)
+    assert schedule == same
+    assert schedule.decay_rate == same.decay_rate
+    assert bits(schedule(1234.5)) == bits(same(1234.5))
 
 
 def test_bits_do_not_depend_on_when_it_is_made():

@@ -1,5 +1,6 @@
 """Threads: counts, isolation, the same bits on any number, and forks after use."""
 
+import asyncio
 import multiprocessing
 import os
 import subprocess
@@ -49,11 +50,40 @@ def test_blocks_nest_and_end_by_exceptions_too():
     assert invdecay.get_num_threads() == 4
 
 
-def test_one_block_object_nests_in_itself():
+def test_one_block_object_is_entered_once_at_a_time():
     invdecay.set_num_threads(5)
     block = invdecay.num_threads(2)
-    with block, block:
-        assert invdecay.get_num_threads() == 2
+    for _ in range(2):
+        with block:
+            with pytest.raises(RuntimeError, match="entered already"), block:
+                pass
+            with ThreadPoolExecutor(1) as pool:
+                assert isinstance(pool.submit(block.__enter__).exception(), RuntimeError)
+                left = pool.submit(block.__exit__, None, None, None)
+                assert "another thread" in str(left.exception())
+            assert invdecay.get_num_threads() == 2
+        assert invdecay.get_num_threads() == 5
+
+
+def test_overlapping_blocks_leave_no_limit_behind():
+    """Generators and asyncio tasks of one thread leave their blocks in any order."""
+
+    async def limited(n, seconds):
+        with invdecay.num_threads(n):
+            await asyncio.sleep(seconds)
+
+    async def overlapping():
+        await asyncio.gather(limited(2, 0.01), limited(3, 0.03), limited(4, 0.02))
+
+    invdecay.set_num_threads(5)
+    asyncio.run(overlapping())
+    assert invdecay.get_num_threads() == 5
+    first, second = invdecay.num_threads(2), invdecay.num_threads(3)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert invdecay.get_num_threads() == 3
+    second.__exit__(None, None, None)
     assert invdecay.get_num_threads() == 5
 
 

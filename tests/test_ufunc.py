@@ -9,6 +9,7 @@ import sys
 import invdecay
 import numpy as np
 import pytest
+from invdecay import _fallback
 from numpy.lib.stride_tricks import as_strided
 from support.oracle import assert_same_bits, numpy_decay, random_numbers
 
@@ -132,7 +133,7 @@ def test_casting_of_steps_is_the_same_everywhere(native, staircase, steps, dtype
         except TypeError:
             return TypeError
 
-    assert outcome(native) == outcome(invdecay._fallback)
+    assert outcome(native) == outcome(_fallback)
 
 
 def test_bad_casting_and_order(decay):
@@ -147,22 +148,22 @@ SIGNATURES += [(None,) * 4 + ("f4",), ("f4",) + (None,) * 4]
 
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=str)
-def test_signature_fixes_the_loop(decay, staircase, signature):
+def test_signature_fixes_the_loop(native_decay, staircase, signature):
     steps = np.arange(0, 10**6, 1001)
-    actual = decay(steps, *HYPER, signature=signature)
+    actual = native_decay(steps, *HYPER, signature=signature)
     dtype = np.dtype(signature[-1] or "f4")
     assert_same_bits(actual, numpy_decay(steps, *HYPER, staircase, dtype))
 
 
 @pytest.mark.parametrize("signature", ["d", ("d",), "dddd->f", "hddd->d", "gggg->g", "dfff->f"])
-def test_signature_without_a_loop(decay, signature):
+def test_signature_without_a_loop(native_decay, signature):
     with pytest.raises((TypeError, DeprecationWarning)):  # NumPy 2.0 still warns of "d"
-        decay(np.arange(3), *HYPER, signature=signature)
+        native_decay(np.arange(3), *HYPER, signature=signature)
 
 
-def test_signature_of_the_wrong_length(decay):
+def test_signature_of_the_wrong_length(native_decay):
     with pytest.raises(ValueError, match=r"type-string|5 dtypes"):
-        decay(np.arange(3), *HYPER, signature="dd->d")
+        native_decay(np.arange(3), *HYPER, signature="dd->d")
 
 
 # ---------------------------------------------------------------- layouts
@@ -455,12 +456,12 @@ def test_pickled_and_copied_by_public_name(name, protocol):
     assert copy.deepcopy(ufunc) is ufunc
 
 
-def test_described_as_a_ufunc(decay, staircase):
+def test_described_as_a_ufunc(native_decay, staircase):
     name = "staircase_decay" if staircase else "continuous_decay"
-    assert (decay.nin, decay.nout, decay.nargs) == (4, 1, 5)
-    assert decay.__name__ == name
-    assert name in repr(decay)
-    assert "decay" in decay.__doc__
+    assert (native_decay.nin, native_decay.nout, native_decay.nargs) == (4, 1, 5)
+    assert native_decay.__name__ == name
+    assert name in repr(native_decay)
+    assert "decay" in native_decay.__doc__
 
 
 class Labelled(np.ndarray):
@@ -496,14 +497,14 @@ class OptsOut:
     __array_ufunc__ = None
 
 
-def test_overrides_receive_the_call(decay):
+def test_overrides_receive_the_call(native_decay):
     recorder = Recorder()
-    assert decay(recorder, *HYPER) == (decay, "__call__", (recorder, *HYPER), {})
-    assert decay(1.0, LR, recorder, RATE)[2] == (1.0, LR, recorder, RATE)
-    assert decay(1.0, *HYPER, out=recorder)[3] == {"out": (recorder,)}
-    assert decay(1.0, *HYPER, recorder)[3] == {"out": (recorder,)}
-    assert decay(Declines(), LR, recorder, RATE)[0] is decay
-    assert decay(recorder, *HYPER, dtype="f4")[3] == {"dtype": "f4"}
+    assert native_decay(recorder, *HYPER) == (native_decay, "__call__", (recorder, *HYPER), {})
+    assert native_decay(1.0, LR, recorder, RATE)[2] == (1.0, LR, recorder, RATE)
+    assert native_decay(1.0, *HYPER, out=recorder)[3] == {"out": (recorder,)}
+    assert native_decay(1.0, *HYPER, recorder)[3] == {"out": (recorder,)}
+    assert native_decay(Declines(), LR, recorder, RATE)[0] is native_decay
+    assert native_decay(recorder, *HYPER, dtype="f4")[3] == {"dtype": "f4"}
 
 
 @pytest.mark.parametrize("kind", [Declines, OptsOut])
@@ -524,7 +525,8 @@ def test_calls_leave_nothing_behind(decay, kernels):
         decay(out, *HYPER, out=out)
         decay(5, *HYPER, where=False, out=out)
         kernels.fill_range(out, 0, 1, *HYPER, False, "float64")
-        decay(Recorder(), *HYPER)
+        if kernels is not _fallback:
+            decay(Recorder(), *HYPER)
         for bad in [(1j, *HYPER), (steps, *HYPER, out[:3]), (steps, LR), (Declines(), *HYPER)]:
             with pytest.raises((TypeError, ValueError)):
                 decay(*bad)

@@ -5,25 +5,31 @@ import operator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # ---------------------------------------------------------------- hyperparameters
 
-_NO_NUMBERS = (str, bytes, bool, np.bool_, complex, np.complexfloating)
+_NOT_REAL = (str, bytes, bool, np.bool_, complex, np.complexfloating)
 
 
 def hyperparameter(name: str, value: Any) -> float:
-    """Return one hyperparameter as a Python float, or say by its name what is wrong with it.
+    """Return one hyperparameter as a Python float.
 
     Raises
     ------
     TypeError
-        If `value` is no single real number.
+        If `value` is not a single real number.
     ValueError
         If it is NaN, infinite or, for ``decay_steps``, not positive.
     """
+    return finite(name, value, positive=name == "decay_steps")
+
+
+def finite(name: str, value: Any, *, positive: bool = False) -> float:
+    """Return one finite real number as a Python float; errors as for `hyperparameter`."""
     dtype = getattr(value, "dtype", None)
     is_array = isinstance(dtype, np.dtype) and (dtype.kind not in "iuf" or value.shape)
-    if is_array or isinstance(value, _NO_NUMBERS):
+    if is_array or isinstance(value, _NOT_REAL):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
         number = float(value)
@@ -32,31 +38,14 @@ def hyperparameter(name: str, value: Any) -> float:
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    if name == "decay_steps" and number <= 0:
+        raise ValueError(f"{name} must be finite, got {_shortened(value)}")
+    if positive and number <= 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
     return number
 
 
-def check_hyperparameter(name: str, value: Any) -> None:
-    """Check a hyperparameter of `inverse_time_decay`: numbers by value, arrays only by kind.
-
-    A 0-d array of another library is an array: it may be traced, or on a device far away.
-    """
-    if isinstance(value, (np.ndarray, np.generic)):
-        is_array = value.shape != ()
-    else:
-        is_array = hasattr(value, "shape") or isinstance(value, (list, tuple))
-    if not is_array:
-        hyperparameter(name, value)
-        return
-    dtype = getattr(value, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold real numbers, got an array of {dtype}")
-
-
-def representable_hyperparameter(name: str, value: Any, dtype: np.dtype[Any]) -> float:
-    """Check that a hyperparameter stays finite, and decay_steps positive, once cast to `dtype`."""
+def hyperparameter_in(dtype: np.dtype[Any], name: str, value: Any) -> float:
+    """Return a hyperparameter that stays finite, and ``decay_steps`` positive, in `dtype`."""
     number = hyperparameter(name, value)
     with np.errstate(all="ignore"):
         rounded = dtype.type(number)
@@ -67,17 +56,78 @@ def representable_hyperparameter(name: str, value: Any, dtype: np.dtype[Any]) ->
     return number
 
 
-# ---------------------------------------------------------------- steps, dtypes and results
+def hyperparameter_operand(name: str, value: Any) -> Any:
+    """Return a hyperparameter of `inverse_time_decay` as an operand.
+
+    Single numbers are checked by value. Arrays are checked by dtype alone, because they follow
+    IEEE arithmetic. A 0-d array of another library counts as an array: it may be traced, or on a
+    device far away.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.shape == ():
+            hyperparameter(name, value)
+            return value
+    elif isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    elif not hasattr(value, "shape"):
+        return hyperparameter(name, value)
+    _check_dtypes(name, value, "iuf")
+    return value
 
 
-def integer(name: str, value: Any, kind: str = "an integer") -> int:
-    """Return an integer argument as a Python int; a boolean is not one."""
-    try:
-        if not isinstance(value, (bool, np.bool_)):
-            return operator.index(value)
-    except TypeError:
-        pass
-    raise TypeError(f"{name} must be {kind}, got {value!r}")
+# ---------------------------------------------------------------- steps
+
+
+def step_operand(step: Any) -> Any:
+    """Return `step`, with array-likes as arrays, if it holds real numbers.
+
+    The dtype alone decides, so that nothing lazy is computed.
+
+    Raises
+    ------
+    TypeError
+        If `step` holds text, complex numbers, dates, durations or objects.
+    """
+    if not (isinstance(step, (np.ndarray, np.generic)) or is_override(step)):
+        if isinstance(step, int):
+            return int(step)
+        # An object array hides the numbers that need not fit a dtype, such as fractions.
+        step = float(step) if is_python_number(step) else np.asarray(step)
+    if getattr(step, "dtype", None) == "bfloat16":  # NumPy knows it by the ml_dtypes package alone
+        return step.astype(np.float32)
+    _check_dtypes("step", step, "biuf")
+    return step
+
+
+def is_override(operand: Any) -> bool:
+    """Return whether NumPy's ufuncs hand themselves over to `operand` (Dask, xarray, pandas)."""
+    override = getattr(type(operand), "__array_ufunc__", None)
+    return override is not None and override is not np.ndarray.__array_ufunc__
+
+
+def is_python_number(value: Any) -> bool:
+    """Return whether `value` is a single number that is not NumPy's, such as a fraction."""
+    return hasattr(type(value), "__float__") and not hasattr(value, "dtype")
+
+
+def _check_dtypes(name: str, array: Any, kinds: str) -> None:
+    if hasattr(array, "dtype"):
+        dtypes = [array.dtype]
+    else:  # a data frame or a data set has one for each column
+        dtypes = [dtype for _, dtype in getattr(array, "dtypes", {}).items()]
+    for dtype in dtypes:
+        if not _is_of_kind(dtype, kinds):
+            raise TypeError(f"{name} must hold real numbers, got an array of {dtype}")
+
+
+def _is_of_kind(dtype: Any, kinds: str) -> bool:
+    """Return whether a dtype of NumPy, pandas or polars holds real numbers of `kinds`."""
+    kind = getattr(dtype, "kind", None)
+    if isinstance(kind, str):
+        return kind in kinds
+    if hasattr(dtype, "is_numeric"):
+        return dtype.is_integer() or dtype.is_float() or ("b" in kinds and str(dtype) == "Boolean")
+    return True  # the array's own library checks it
 
 
 def step_range(steps: int | range) -> range:
@@ -107,19 +157,40 @@ def step_range(steps: int | range) -> range:
     return steps
 
 
-def check_output(out: Any, length: int) -> None:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, got {out!r}")
-    if out.dtype.kind != "f":
-        raise TypeError(f"out must be of a real floating dtype, got {out.dtype}")
-    if out.shape != (length,):
-        raise ValueError(f"out must have shape ({length},), got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only")
+# ---------------------------------------------------------------- single values
+
+
+def integer(name: str, value: Any, kind: str = "an integer") -> int:
+    """Return an integer argument as a Python int; a boolean is not one."""
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be {kind}, got {value!r}")
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return a boolean argument as a Python bool; numbers and text do not count as booleans."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a boolean, got {value!r}")
+    return bool(value)
+
+
+def _shortened(value: Any) -> str:
+    """Return the repr of a number, cut where an integer has thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return f"an integer of {value.bit_length()} bits"
+    return text
+
+
+# ---------------------------------------------------------------- dtypes and results
 
 
 def arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
-    """Return `dtype`, else that of the initial learning rate, if it is an arithmetic dtype."""
+    """Return `dtype`, else that of the initial learning rate, if it is float32 or float64."""
     if dtype is not None:
         try:
             arithmetic = np.dtype(dtype)
@@ -133,3 +204,27 @@ def arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
     if native not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
     return native
+
+
+def floating_dtype(name: str, value: npt.DTypeLike) -> np.dtype[Any]:
+    """Return a dtype in which a table may be stored: any real floating one."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a real floating dtype, got {value!r}") from None
+    if dtype.kind != "f":
+        raise TypeError(f"{name} must be a real floating dtype, got {dtype}")
+    return dtype
+
+
+def output(out: Any, length: int) -> npt.NDArray[Any]:
+    """Return `out` if it can hold a table of `length` rates."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {out!r}")
+    if out.dtype.kind != "f":
+        raise TypeError(f"out must be of a real floating dtype, got {out.dtype}")
+    if out.shape != (length,):
+        raise ValueError(f"out must have shape ({length},), got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    return out

@@ -5,29 +5,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import is_override
 from ._backend import ufunc_of
 from ._formula import formula
 
 
-def overrides_ufuncs(array: Any) -> bool:
-    """Whether NumPy's ufuncs hand themselves over to `array` (Dask, xarray, pandas)."""
-    return getattr(type(array), "__array_ufunc__", None) is not None
+def namespace(*operands: Any) -> Any:
+    """Return the array-API namespace of another library's array, None where NumPy takes all."""
+    for array in operands:
+        if isinstance(array, (np.ndarray, np.generic, int, float, range)):
+            continue
+        import array_api_compat
+
+        if not array_api_compat.is_array_api_obj(array):
+            continue
+        if is_override(array) and not array_api_compat.is_cupy_array(array):
+            continue
+        return array_api_compat.array_namespace(array)
+    return None
 
 
-def foreign_namespace(array: Any) -> Any:
-    """Return the array-API namespace of another library's array, None for all that NumPy takes."""
-    if isinstance(array, (np.ndarray, np.generic)):
-        return None
-    import array_api_compat
-
-    if not array_api_compat.is_array_api_obj(array):
-        return None
-    if overrides_ufuncs(array) and not array_api_compat.is_cupy_array(array):
-        return None
-    return array_api_compat.array_namespace(array)
-
-
-def foreign_decay(
+def decay(
     xp: Any,
     step: Any,
     initial_learning_rate: Any,

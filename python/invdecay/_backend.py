@@ -12,6 +12,7 @@ __all__ = [
     "available_targets",
     "backend",
     "continuous_decay",
+    "evaluate",
     "fill_range",
     "module",
     "report_flags",
@@ -65,9 +66,10 @@ if backend == "native":
 continuous_decay: np.ufunc = _kernels.continuous_decay
 staircase_decay: np.ufunc = _kernels.staircase_decay
 fill_range = _kernels.fill_range
+evaluate = getattr(_kernels, "evaluate", _fallback.evaluate)
 report_flags = module.report_flags
 
 
-def ufunc_of(staircase: bool) -> np.ufunc:
+def ufunc_of(staircase: Any) -> np.ufunc:
     """Return the ufunc of one form of the schedule."""
     return staircase_decay if staircase else continuous_decay

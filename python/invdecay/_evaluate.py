@@ -1,36 +1,331 @@
-"""Evaluation of the schedule, shared by the function and the class."""
+"""The one dispatcher: it decides what a step is and which code evaluates it.
 
-import math
+`inverse_time_decay` and `InverseTimeDecay` both come here, so that they accept and refuse the same
+steps. The kinds are, in the order in which they are tried: arrays of another array library, Python
+ranges, objects that override NumPy's ufuncs, and what NumPy itself takes.
+"""
+
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _arrayapi
+from ._arguments import is_override, step_operand, step_range
+from ._backend import evaluate as evaluate_grid
+from ._backend import fill_range, report_flags, ufunc_of
+from ._flags import gathered_flags
 
-def kept_arrays(
-    narrow: bool, initial_learning_rate: Any, decay_steps: Any, decay_rate: Any
-) -> tuple[npt.NDArray[Any], ...] | None:
+Hyperparameters = tuple[Any, Any, Any]
+Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+
+REAL_CODES = "?bBhHiIlLqQefd"
+"""Dtype codes of the steps that the ufuncs take."""
+
+LARGE = 1 << 15
+"""Elements of a result from which the package's own iteration is faster than NumPy's."""
+
+_PIECE = 1 << 25
+"""Elements filled between two looks at pending signals (Ctrl-C): tens of milliseconds."""
+_BLOCK = 1 << 15
+"""Elements computed at once where `out` needs a conversion that the kernels do not store."""
+
+
+def evaluate(
+    step: Any,
+    hyper: Hyperparameters,
+    staircase: bool,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    **keywords: Any,
+) -> Any:
+    """Return the learning rates at `step`, whatever kind of steps it holds.
+
+    Parameters
+    ----------
+    step : number, array_like, range or array of another library
+        The steps.
+    hyper : tuple
+        Initial learning rate, decay steps and decay rate, checked: Python numbers or arrays.
+    staircase : bool
+        Which form.
+    out : ndarray, optional
+        Where to store the result.
+    dtype : dtype, optional
+        The dtype of the arithmetic. Default: the promotion of the operands.
+    **keywords
+        Further keywords of the ufunc.
+    """
+    xp = _arrayapi.namespace(step, *hyper)
+    if xp is not None:
+        if out is not None or keywords:
+            kinds = ", ".join(type(x).__name__ for x in (step, *hyper))
+            raise TypeError(f"out and ufunc keywords need NumPy operands, got {kinds}")
+        name = None if dtype is None else np.dtype(dtype).name
+        return _arrayapi.decay(xp, step, *hyper, staircase, name)
+    overridden = any(map(is_override, (step, *hyper, out)))
+    if isinstance(step, range):
+        steps = step_range(step)
+        if not (overridden or keywords or isinstance(out, tuple)):
+            result = _at_range(steps, hyper, staircase, out, dtype)
+            if result is not None:
+                return result
+        step = np.arange(len(steps)) * steps.step + steps.start
+    step = step_operand(step)
+    ufunc = ufunc_of(staircase)
+    if overridden:
+        return _overridden(ufunc, step, hyper, out, dtype, keywords)
+    if type(step) is int and not -(2**63) <= step < 2**64:
+        step = once_rounded(step, dtype or promotion(0.0, *hyper))
+    if not keywords and not isinstance(out, tuple):
+        result = _at_grid(step, hyper, staircase, out, dtype)
+        if result is not None:
+            return result
+        if dtype is None:
+            # By position, None is no output at all, and NumPy parses it faster than a keyword.
+            return ufunc(step, *hyper, out)
+    if dtype is not None:
+        keywords["dtype"] = dtype
+    return ufunc(step, *hyper, out=out, **keywords)
+
+
+# ---------------------------------------------------------------- dtypes
+
+
+def promotion(*operands: Any) -> np.dtype[Any] | None:
+    """Return the dtype of the arithmetic: NumPy's promotion (NEP 50) of the operands.
+
+    Integers count as float64 and float16 counts as float32. None stands for anything else, which
+    the ufunc refuses, and for dtypes that NumPy does not know.
+    """
+    seen = [
+        x if type(x) in (int, float) else getattr(x.dtype, "numpy_dtype", x.dtype) for x in operands
+    ]
+    try:
+        dtype = np.result_type(*seen)
+    except TypeError:
+        return None
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    native: np.dtype[Any] = dtype.newbyteorder("=")
+    return native if native in (np.float32, np.float64) else None
+
+
+def once_rounded(step: float, dtype: np.dtype[Any] | None) -> float:
+    """Return a Python number as a float64 that rounds to `dtype` as the number itself does.
+
+    Past 2**53 an integer would be rounded twice on its way to float32. All but its leading bits
+    are folded into one sticky bit, which float64 holds exactly. An integer too large for float64
+    is infinite.
+    """
+    if isinstance(step, int) and dtype == np.float32 and not -(2**53) <= step <= 2**53:
+        shift = step.bit_length() - 50
+        step = (step >> shift | (step & ((1 << shift) - 1) != 0)) << shift
+    try:
+        return float(step)
+    except OverflowError:
+        return float("inf") if step > 0 else float("-inf")
+
+
+# ---------------------------------------------------------------- hyperparameters
+
+
+def kept_arrays(narrow: bool, hyper: Hyperparameters) -> tuple[npt.NDArray[Any], ...] | None:
     """Return checked Python numbers as 0-d arrays of the dtype they take beside such steps.
 
     `narrow` is for float16 and float32 steps. NumPy takes longer to convert three numbers than to
-    evaluate 1,000 steps, so the arrays are kept. None for whatever is not three good Python
-    numbers, and for an initial learning rate of zero: 0.0 and -0.0 are one key.
+    evaluate 1,000 steps, so the arrays are kept. They may be given to NumPy's own code alone:
+    an override could unlock and change them. None stands for anything but three good Python
+    numbers.
     """
     try:
-        return _kept_arrays(narrow, initial_learning_rate, decay_steps, decay_rate)
-    except TypeError:  # not hashable: an array or a list
+        return _kept_arrays(narrow, *hyper)
+    except TypeError:  # an array or a list cannot be hashed
         return None
 
 
 @lru_cache(maxsize=128, typed=True)
 def _kept_arrays(narrow: bool, *numbers: Any) -> tuple[npt.NDArray[Any], ...] | None:
-    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+    if not all(type(number) in (int, float) for number in numbers):
         return None
-    if numbers[0] == 0 or numbers[1] <= 0:
+    if numbers[0] == 0 or not numbers[1] > 0:  # 0.0 and -0.0 are one key, but differ in the rate
         return None
-    with np.errstate(over="ignore", under="ignore"):
-        arrays = [np.asarray(number, np.float32 if narrow else np.float64) for number in numbers]
+    try:
+        with np.errstate(all="ignore"):
+            arrays = [np.asarray(x, np.float32 if narrow else np.float64) for x in numbers]
+    except OverflowError:
+        return None
     for array in arrays:
+        if not np.isfinite(array):  # the conversion has a flag to report
+            return None
         array.flags.writeable = False
     return tuple(arrays)
+
+
+# ---------------------------------------------------------------- overriding objects
+
+
+def _overridden(
+    ufunc: Any, step: Any, hyper: Hyperparameters, out: Any, dtype: Any, keywords: dict[str, Any]
+) -> Any:
+    """Let Dask, xarray, pandas, polars and the like call the ufunc."""
+    if out is not None:
+        keywords["out"] = out
+    if dtype is None:
+        return ufunc(step, *hyper, **keywords)
+    arithmetic = np.dtype(dtype)
+    if hasattr(step, "dtype") and promotion(step, *hyper) == arithmetic:
+        return ufunc(step, *hyper, **keywords)  # missing values stay missing
+    operands = (step, *hyper)
+    if all(hasattr(x, "astype") or isinstance(x, (int, float)) for x in operands):
+        # Dask takes a ufunc's dtype= as a mere label, so the operands carry the dtype.
+        typed = [
+            arithmetic.type(x) if isinstance(x, (int, float)) else x.astype(arithmetic)
+            for x in operands
+        ]
+        return ufunc(*typed, **keywords)
+    return ufunc(*operands, dtype=arithmetic, **keywords)
+
+
+# ---------------------------------------------------------------- ranges and grids
+
+
+def fill(
+    out: npt.NDArray[Any],
+    steps: range,
+    hyper: tuple[float, float, float],
+    staircase: bool,
+    arithmetic: np.dtype[Any],
+) -> int:
+    """Store the learning rates at `steps` in `out`, and return the floating-point flags raised.
+
+    `out` is any writable one-dimensional array of a real floating dtype. The flags are NumPy's
+    (1 divide, 2 over, 4 under, 8 invalid). Nothing is reported.
+    """
+    flags = 0
+    direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    if direct and out.dtype.char in "fd" and out.itemsize <= arithmetic.itemsize:
+        for i in range(0, len(steps), _PIECE):
+            piece = out[i : i + _PIECE]
+            flags |= fill_range(piece, steps[i], steps.step, *hyper, staircase, arithmetic.name)
+        return flags
+    buffer = np.empty(min(_BLOCK, len(steps)), arithmetic)
+    for i in range(0, len(steps), _BLOCK):
+        block = buffer[: len(steps) - i]
+        flags |= fill_range(block, steps[i], steps.step, *hyper, staircase, arithmetic.name)
+        with gathered_flags() as stored_flags:
+            out[i : i + _BLOCK] = block
+        flags |= stored_flags.value
+    return flags
+
+
+def _at_range(
+    steps: range, hyper: Hyperparameters, staircase: bool, out: Any, dtype: Any
+) -> npt.NDArray[Any] | None:
+    """Evaluate a range without an array of steps; None where the operands need NumPy's help."""
+    like = np.broadcast_to(np.int64(0), len(steps))  # the dtype and shape of the steps
+    found = _plan(like, hyper, out, dtype)
+    if found is None:
+        return None
+    result, arrays, arithmetic = found
+    name = ufunc_of(staircase).__name__
+    if result.ndim == 1 and all(array.ndim == 0 for array in arrays):
+        lr, decay_steps, rate = map(float, arrays)
+        report_flags(name, fill(result, steps, (lr, decay_steps, rate), staircase, arithmetic))
+        return result
+    at = (steps.start, steps.step)
+    report_flags(name, evaluate_grid(result, at, *arrays, staircase, arithmetic.name))
+    return result
+
+
+def _at_grid(
+    step: Any, hyper: Hyperparameters, staircase: bool, out: Any, dtype: Any
+) -> npt.NDArray[Any] | None:
+    """Evaluate broadcast arrays where NumPy's iteration would be slow; None where it serves.
+
+    NumPy evaluates row by row, each on its own. The package's own iteration splits the whole
+    result over threads. It also stores float16 directly, which NumPy casts element by element.
+    """
+    if type(step) is not np.ndarray and not any(type(x) is np.ndarray for x in hyper):
+        return None
+    narrow = type(out) is np.ndarray and out.dtype.char == "e"
+    try:
+        size = np.broadcast(step, *hyper).size
+    except ValueError:
+        return None
+    flat = all(np.ndim(x) == 0 for x in hyper) and (
+        out is None or (type(out) is np.ndarray and out.flags.c_contiguous)
+    )
+    if size < LARGE or (flat and not narrow and np.asarray(step).flags.forc):
+        return None
+    found = _plan(step, hyper, out, dtype)
+    if found is None:
+        return None
+    result, arrays, arithmetic = found
+    at = np.asarray(step)
+    if at.dtype.kind == "f":
+        loop = at.dtype.newbyteorder("=") if at.dtype in (np.float32, arithmetic) else arithmetic
+    else:
+        loop = np.result_type(at.dtype.newbyteorder("="), np.int32 if at.itemsize < 4 else at.dtype)
+    at = np.require(at, loop, "A")
+    if at.dtype.char in "qQ":  # C has more integer types than sizes
+        at = at.view(np.int64 if at.dtype.kind == "i" else np.uint64)
+    flags = evaluate_grid(result, at, *arrays, staircase, arithmetic.name)
+    report_flags(ufunc_of(staircase).__name__, flags)
+    return result
+
+
+_ALLOCATE_LAST: Any = [["readonly"]] * 4 + [["writeonly", "allocate"]]
+
+
+def _plan(
+    step: npt.NDArray[Any], hyper: Hyperparameters, out: Any, dtype: Any
+) -> tuple[npt.NDArray[Any], Arrays, np.dtype[Any]] | None:
+    """Return the output, the hyperparameters as arrays, and the arithmetic of a grid.
+
+    None stands for whatever NumPy has to judge: subclasses, other dtypes, overlap, bad shapes.
+    """
+    operands = (step, *hyper)
+    if not all(type(x) in (np.ndarray, int, float) or isinstance(x, np.generic) for x in operands):
+        return None
+    arithmetic = promotion(*operands) if dtype is None else np.dtype(dtype)
+    if arithmetic not in (np.float32, np.float64):
+        return None
+    dtypes = [getattr(x, "dtype", arithmetic) for x in operands]
+    if not all(np.can_cast(given, arithmetic, "same_kind") for given in dtypes):
+        return None
+    if out is None:
+        out = np.nditer(
+            [*operands, None],
+            flags=["zerosize_ok"],
+            op_flags=_ALLOCATE_LAST,
+            op_dtypes=[None] * 4 + [arithmetic],
+        ).operands[4]
+    elif not _may_hold(out, operands, arithmetic):
+        return None
+    lr, decay_steps, rate = (np.asarray(x, arithmetic) for x in hyper)
+    return out, (lr, decay_steps, rate), arithmetic
+
+
+def _may_hold(out: Any, operands: Sequence[Any], arithmetic: np.dtype[Any]) -> bool:
+    """Return whether a grid may be stored in `out` in any order of its elements."""
+    if type(out) is not np.ndarray or out.dtype.char not in "efd" or not out.dtype.isnative:
+        return False
+    if not (out.flags.writeable and out.flags.aligned) or out.itemsize > arithmetic.itemsize:
+        return False
+    try:
+        if np.broadcast_shapes(*(np.shape(x) for x in operands), out.shape) != out.shape:
+            return False
+    except ValueError:
+        return False
+    reach = 0
+    for stride, length in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True)):
+        if length > 1 and stride < reach + out.itemsize:
+            return False  # elements of out overlap each other
+        reach += stride * (length - 1)
+    return not any(np.may_share_memory(out, x) for x in operands if isinstance(x, np.ndarray))

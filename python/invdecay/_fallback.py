@@ -1,22 +1,114 @@
 """The kernels composed of NumPy's own ufuncs, for where the native module is missing."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import is_override
 from ._flags import gathered_flags, report_flags
 from ._formula import formula
 
 BLOCK = 8192
 """Elements evaluated at once: small enough for every temporary to stay in the L1/L2 cache."""
 
+_STEP_LOOPS = tuple(np.dtype(t) for t in ("int32", "uint32", "int64", "uint64"))
+_NUMBERS = (int, float)
+
+# ---------------------------------------------------------------- the two functions
+
+
+def continuous_decay(
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    out: Any = None,
+    *,
+    where: Any = True,
+    casting: Any = "same_kind",
+    order: Any = "K",
+    dtype: npt.DTypeLike | None = None,
+    subok: bool = True,
+) -> Any:
+    """Return the learning rate of the continuous schedule; keywords as for NumPy's ufuncs."""
+    operands = step, initial_learning_rate, decay_steps, decay_rate
+    return _decay("continuous_decay", None, operands, out, where, casting, order, dtype, subok)
+
+
+def staircase_decay(
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    out: Any = None,
+    *,
+    where: Any = True,
+    casting: Any = "same_kind",
+    order: Any = "K",
+    dtype: npt.DTypeLike | None = None,
+    subok: bool = True,
+) -> Any:
+    """Return the learning rate of the staircase schedule; keywords as for NumPy's ufuncs."""
+    operands = step, initial_learning_rate, decay_steps, decay_rate
+    return _decay("staircase_decay", np.floor, operands, out, where, casting, order, dtype, subok)
+
+
+def _decay(
+    name: str,
+    floor: Callable[[Any], Any] | None,
+    operands: Sequence[Any],
+    out: Any,
+    where: Any,
+    casting: Any,
+    order: Any,
+    dtype: npt.DTypeLike | None,
+    subok: bool,
+) -> Any:
+    if isinstance(out, tuple) and len(out) != 1:
+        raise ValueError(f"{name}: out must be one array, got {len(out)}")
+    target = out[0] if isinstance(out, tuple) else out
+    if any(map(is_override, (*operands, target))):
+        if target is not None or where is not True:
+            kinds = ", ".join(type(x).__name__ for x in operands)
+            message = (
+                f"{name}: the fallback takes out and where with NumPy arrays alone, got {kinds}"
+            )
+            raise TypeError(message)
+        return _composed(name, floor, operands, dtype)
+    if target is not None and not isinstance(target, np.ndarray):
+        raise TypeError(f"{name}: out must be an array, got {target!r}")
+    if target is not None and not target.flags.writeable:
+        raise ValueError(f"{name}: out is read-only")
+    dtypes = _loop_dtypes(name, operands, dtype)
+    # Python numbers take the loop's dtype whatever `casting` says, but for "equiv", where that
+    # depends on NumPy's version.
+    for x, loop in zip(operands, dtypes, strict=False):
+        if casting == "equiv" and type(x) in _NUMBERS:
+            np.add(np.empty(0, loop), x, casting=casting, dtype=loop)
+    arrays = [
+        np.asanyarray(x, loop if type(x) in _NUMBERS else None)
+        for x, loop in zip(operands, dtypes, strict=False)
+    ]
+    pairs = [(array.dtype, loop) for array, loop in zip(arrays, dtypes, strict=False)]
+    if target is not None:
+        pairs.append((dtypes[4], target.dtype))
+    for given, wanted in pairs:
+        if not np.can_cast(given, wanted, casting):
+            raise TypeError(f"{name}: cannot cast {given} to {wanted} with casting={casting!r}")
+    result = _in_blocks(name, floor, arrays, target, where, order, dtypes)
+    if target is not None:
+        return target
+    subclasses: list[Any] = [array for array in arrays if type(array) is not np.ndarray]
+    if subok and subclasses:
+        wrapper = max(subclasses, key=lambda array: getattr(array, "__array_priority__", 0.0))
+        return wrapper.__array_wrap__(result, None, result.ndim == 0)
+    return result[()]
+
 
 # ---------------------------------------------------------------- dtypes
-
-_STEP_LOOPS = tuple(np.dtype(t) for t in ("int32", "uint32", "int64", "uint64"))
 
 
 def _weak_dtype(operand: Any) -> Any:
@@ -27,14 +119,14 @@ def _weak_dtype(operand: Any) -> Any:
 
 
 def _loop_dtypes(
-    name: str, operands: Sequence[Any], signature: Sequence[np.dtype[Any] | None]
+    name: str, operands: Sequence[Any], dtype: npt.DTypeLike | None
 ) -> list[np.dtype[Any]]:
-    """Return the dtypes of the loop that the native promoter picks for the same call."""
-    asked = next((dtype for dtype in reversed(signature) if dtype is not None), None)
-    if asked is None:
-        seen = [_weak_dtype(operand) for operand in operands]
+    """Return the dtypes of operands and result in the native loop for the same call."""
+    if dtype is not None:
+        asked = np.dtype(dtype)
+    else:
         try:
-            asked = np.result_type(*seen)
+            asked = np.result_type(*map(_weak_dtype, operands))
         except TypeError:
             asked = np.dtype(object)
         if asked.kind in "biu":
@@ -42,154 +134,75 @@ def _loop_dtypes(
         elif asked == np.float16:
             asked = np.dtype(np.float32)
     if asked not in (np.float32, np.float64):
-        dtypes = ", ".join(str(np.asanyarray(operand).dtype) for operand in operands)
-        msg = f"{name}: the arithmetic is float32 or float64, which ({dtypes})"
-        msg += f" with dtype={asked} is not; pass dtype= or convert the arguments"
-        raise TypeError(msg)
+        given = ", ".join(str(np.asanyarray(operand).dtype) for operand in operands)
+        raise TypeError(
+            f"{name}: the arithmetic is float32 or float64, which ({given}) with dtype={asked}"
+            " is not; pass dtype= or convert the arguments"
+        )
+    asked = asked.newbyteorder("=")
     step = np.asanyarray(operands[0]).dtype.newbyteorder("=")
-    if signature[0] is not None:
-        step = signature[0]
-    elif type(operands[0]) is int:
+    if type(operands[0]) is int:
         step = np.dtype(np.int64)
     elif step.kind in "biu" and step not in _STEP_LOOPS:
         step = np.dtype(np.int32)
     elif step.kind not in "biu" and step != np.float32:
         step = asked
-    loop = [step, asked, asked, asked, asked]
-    exists = step in (*_STEP_LOOPS, np.dtype(np.float32), asked)
-    if not exists or any(s is not None and s != d for s, d in zip(signature, loop, strict=True)):
-        raise TypeError(f"{name} has no loop for the signature {signature}")
-    return loop
+    return [step, asked, asked, asked, asked]
 
 
-# ---------------------------------------------------------------- the ufuncs
+# ---------------------------------------------------------------- evaluation
 
 
-class FallbackUfunc:
-    """One decay form with the calling conventions of a `numpy.ufunc`, in pure Python.
+def _in_blocks(
+    name: str,
+    floor: Callable[[Any], Any] | None,
+    arrays: Sequence[npt.NDArray[Any]],
+    target: npt.NDArray[Any] | None,
+    where: Any,
+    order: Any,
+    dtypes: Sequence[np.dtype[Any]],
+) -> npt.NDArray[Any]:
+    """Evaluate broadcast arrays block by block, and report the floating-point flags once.
 
-    `numpy.nditer` does the broadcasting, casting, buffering and overlap handling that NumPy's
-    ufunc machinery does for the native one. ``at``, ``reduce`` and the other methods that take
-    no four-argument function are absent, and so is ``types``.
+    The iterator hands out blocks in the operands' own dtypes. Casts are made by `astype` and by
+    assignment, because those of an iterator report no flags.
     """
-
-    nin, nout, nargs = 4, 1, 5
-    signature = None
-    identity = None
-    __module__ = "invdecay"
-
-    def __init__(self, name: str, floor: Callable[[Any], Any] | None) -> None:
-        self.__name__ = self.__qualname__ = name
-        self._floor = floor
-
-    def __repr__(self) -> str:
-        return f"<ufunc '{self.__name__}' (fallback)>"
-
-    def __reduce__(self) -> str:
-        return self.__name__
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not 4 <= len(args) <= 5:
-            msg = f"{self.__name__}() takes from 4 to 5 positional arguments, got {len(args)}"
-            raise TypeError(msg)
-        if len(args) == 5:
-            if "out" in kwargs:
-                msg = f"{self.__name__}() got out both by position and by keyword"
-                raise TypeError(msg)
-            kwargs["out"] = args[4]
-        inputs, out = args[:4], kwargs.get("out")
-        if out is None:
-            kwargs.pop("out", None)
-        elif not isinstance(out, tuple):
-            kwargs["out"] = (out,)
-        overrides = _array_ufunc_overrides((*inputs, *kwargs.get("out", ())))
-        if not overrides:
-            return self._evaluate(inputs, **kwargs)
-        for operand in overrides:
-            result = type(operand).__array_ufunc__(operand, self, "__call__", *inputs, **kwargs)
-            if result is not NotImplemented:
-                return result
-        kinds = ", ".join(type(operand).__name__ for operand in overrides)
-        raise TypeError(f"{self.__name__}: no operand implements it for the types: {kinds}")
-
-    def _evaluate(
-        self,
-        inputs: Sequence[Any],
-        *,
-        out: tuple[Any] = (None,),
-        where: Any = True,
-        casting: Any = "same_kind",
-        order: Any = "K",
-        dtype: npt.DTypeLike | None = None,
-        signature: Any = None,
-        subok: bool = True,
-    ) -> Any:
-        asked = _signature(signature, dtype)
-        dtypes = _loop_dtypes(self.__name__, inputs, asked)
-        (target,) = out
-        if target is not None and not isinstance(target, np.ndarray):
-            raise TypeError("return arrays must be of ArrayType")
-        if target is not None and not target.flags.writeable:
-            raise ValueError("output array is read-only")
-        masked = where is not True
-        # Python numbers take the loop's dtype whatever `casting` says; but some NumPy refuse them
-        # under "equiv", which only NumPy can tell.
-        for x, dtype in zip(inputs, dtypes, strict=False):
-            if casting == "equiv" and type(x) in (int, float):
-                np.add(np.empty(0, dtype), x, casting=casting, dtype=dtype)
-        arrays = [
-            np.asanyarray(x, dtype if type(x) in (int, float) else None)
-            for x, dtype in zip(inputs, dtypes, strict=False)
-        ]
-        pairs = [(array.dtype, dtype) for array, dtype in zip(arrays, dtypes, strict=False)]
-        if target is not None:
-            pairs.append((dtypes[4], target.dtype))
-        for given, wanted in pairs:
-            if not np.can_cast(given, wanted, casting):
-                msg = f"{self.__name__}: cannot cast {given} to {wanted} with casting={casting!r}"
-                raise TypeError(msg)
-        # The iterator hands out blocks in the operands' own dtypes: casts are made by `astype` and
-        # by assignment, because those of an iterator report no floating-point flags.
-        stored = [array.dtype for array in arrays]
-        stored.append(dtypes[4] if target is None else target.dtype)
-        elementwise = "overlap_assume_elementwise"
-        flags: list[Any] = [["readonly", "aligned", "nbo", elementwise]] * 4
-        write = "readwrite" if masked and target is not None else "writeonly"
-        flags.append(
-            [write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise]
-        )
-        operands: list[Any] = [np.asarray(a) for a in arrays]
-        operands.append(None if target is None else np.asarray(target))
-        if masked:
-            operands.append(_mask(where))
-            flags.append(["readonly", "aligned", "nbo"])
-            stored.append(np.dtype(np.bool_))
-        iterator = np.nditer(
-            operands,
-            flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
-            op_flags=flags,
-            op_dtypes=[dtype.newbyteorder("=") for dtype in stored],
-            order=order,
-            casting="equiv",
-            buffersize=BLOCK,
-        )
-        with gathered_flags() as gathered, iterator:
-            result = iterator.operands[4]
-            for *operands, block, mask in iterator if masked else _with_true(iterator):
-                at = ... if mask is True else mask
-                if masked:
-                    block.astype(dtypes[4], copy=False)  # NumPy casts what is left out, too
-                step, lr, steps, rate = (
-                    operand.astype(dtype, copy=False)[at]
-                    for operand, dtype in zip(operands, dtypes, strict=False)
-                )
-                block[at] = formula(
-                    step.astype(dtypes[4], copy=False), lr, steps, rate, self._floor
-                )
-        report_flags(self.__name__, gathered.value)
-        if target is not None:
-            return target
-        return _wrapped(result, arrays, self, inputs, subok)
+    masked = where is not True
+    stored = [array.dtype for array in arrays]
+    stored.append(dtypes[4] if target is None else target.dtype)
+    elementwise = "overlap_assume_elementwise"
+    flags: list[Any] = [["readonly", "aligned", "nbo", elementwise]] * 4
+    write = "readwrite" if masked and target is not None else "writeonly"
+    flags.append([write, "aligned", "nbo", "allocate", "no_broadcast", "no_subtype", elementwise])
+    operands: list[Any] = [np.asarray(array) for array in arrays]
+    operands.append(None if target is None else np.asarray(target))
+    if masked:
+        operands.append(_mask(where))
+        flags.append(["readonly", "aligned", "nbo"])
+        stored.append(np.dtype(np.bool_))
+    iterator = np.nditer(
+        operands,
+        flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
+        op_flags=flags,
+        op_dtypes=[dtype.newbyteorder("=") for dtype in stored],
+        order=order,
+        casting="equiv",
+        buffersize=BLOCK,
+    )
+    with gathered_flags() as gathered, iterator:
+        result: npt.NDArray[Any] = iterator.operands[4]
+        blocks: Any = iterator if masked else ((*parts, ...) for parts in iterator)
+        for *inputs, block, mask in blocks:
+            if masked:
+                block.astype(dtypes[4], copy=False)  # NumPy casts what is left out, too
+            step, lr, decay_steps, rate = (
+                operand.astype(dtype, copy=False)[mask]
+                for operand, dtype in zip(inputs, dtypes, strict=False)
+            )
+            at = step.astype(dtypes[4], copy=False)
+            block[mask] = formula(at, lr, decay_steps, rate, floor)
+    report_flags(name, gathered.value)
+    return result
 
 
 def _mask(where: Any) -> npt.NDArray[np.bool_]:
@@ -199,60 +212,65 @@ def _mask(where: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(where, dtype=np.bool_)
 
 
-def _with_true(iterator: Any) -> Iterator[tuple[Any, ...]]:
-    for blocks in iterator:
-        yield (*blocks, True)
-
-
-def _signature(signature: Any, dtype: npt.DTypeLike | None) -> list[np.dtype[Any] | None]:
-    """Return ``signature=`` and ``dtype=`` as five dtypes, None where nothing is asked."""
-    free: list[np.dtype[Any] | None] = [None] * 4
-    if signature is None:
-        return [*free, None if dtype is None else np.dtype(dtype)]
-    if dtype is not None:
-        raise TypeError("cannot specify both 'signature' and 'dtype'")
-    if isinstance(signature, str):
-        signature = tuple(signature.replace("->", ""))
-    if len(signature) == 1:
-        raise TypeError(f"signature must name 5 dtypes, got {signature!r}; or use dtype=")
-    if len(signature) != 5:
-        raise ValueError(f"signature must name 5 dtypes, got {signature!r}")
-    return [None if part is None else np.dtype(part) for part in signature]
-
-
-def _array_ufunc_overrides(operands: Sequence[Any]) -> list[Any]:
-    """One operand of each type that overrides ufuncs, subclasses before their bases."""
-    found: list[Any] = []
-    for operand in operands:
-        method = getattr(type(operand), "__array_ufunc__", np.ndarray.__array_ufunc__)
-        if method is None:
-            raise TypeError(f"operand '{type(operand).__name__}' does not support ufuncs")
-        if method is np.ndarray.__array_ufunc__ or type(operand) in map(type, found):
-            continue
-        at = next(
-            (i for i, f in enumerate(found) if issubclass(type(operand), type(f))), len(found)
-        )
-        found.insert(at, operand)
-    return found
-
-
-def _wrapped(
-    result: npt.NDArray[Any],
-    arrays: Sequence[npt.NDArray[Any]],
-    ufunc: FallbackUfunc,
-    inputs: Sequence[Any],
-    subok: bool,
+def _composed(
+    name: str,
+    floor: Callable[[Any], Any] | None,
+    operands: Sequence[Any],
+    dtype: npt.DTypeLike | None,
 ) -> Any:
-    """Return the result as NumPy hands it out: subclasses wrapped, 0-d arrays as scalars."""
-    subclasses: list[Any] = [array for array in arrays if type(array) is not np.ndarray]
-    if subok and subclasses:
-        wrapper = max(subclasses, key=lambda array: getattr(array, "__array_priority__", 0.0))
-        return wrapper.__array_wrap__(result, (ufunc, tuple(inputs), 0), result.ndim == 0)
-    return result[()]
+    """Evaluate objects that override NumPy's ufuncs: each operation is theirs."""
+    seen = [x if type(x) in _NUMBERS else _numpy_dtype(x) for x in operands]
+    like = [x if type(x) in _NUMBERS else np.empty(0, x) for x in seen]
+    arithmetic = _loop_dtypes(name, like, dtype)[4]
+
+    def typed(x: Any, dtype: Any) -> Any:
+        # Where promotion alone gives the arithmetic, missing values of pandas stay missing.
+        if type(x) in _NUMBERS or np.result_type(dtype, 0.0) == arithmetic:
+            return x
+        return x.astype(arithmetic)
+
+    step, lr, decay_steps, rate = map(typed, operands, seen)
+    return formula(step, lr, decay_steps, rate, floor)
 
 
-continuous_decay = FallbackUfunc("continuous_decay", None)
-staircase_decay = FallbackUfunc("staircase_decay", np.floor)
+def _numpy_dtype(array: Any) -> Any:
+    """Return the dtype of an overriding object as NumPy's; data frames count as float64."""
+    dtype = getattr(array, "dtype", np.float64)
+    return getattr(dtype, "numpy_dtype", dtype)
+
+
+def evaluate(
+    out: npt.NDArray[Any],
+    step: npt.NDArray[Any] | tuple[int, int],
+    initial_learning_rate: npt.NDArray[Any],
+    decay_steps: npt.NDArray[Any],
+    decay_rate: npt.NDArray[Any],
+    staircase: bool,
+    arithmetic: str,
+) -> int:
+    """Evaluate a grid of steps and hyperparameters into `out` and return the flags it raised.
+
+    `step` is an array, or the first step and the distance of a range along the last axis.
+    """
+    dtype = np.dtype(arithmetic)
+    decay = staircase_decay if staircase else continuous_decay
+    hyper = initial_learning_rate, decay_steps, decay_rate
+    length = out.shape[-1] if out.ndim else 1
+    with gathered_flags() as gathered:
+        if isinstance(step, np.ndarray):
+            decay(step, initial_learning_rate, decay_steps, decay_rate, out, dtype=dtype)
+            return gathered.value
+        start, distance = step
+        for i in range(0, length, _COLUMNS):
+            columns = slice(i, i + _COLUMNS)
+            at = np.arange(min(_COLUMNS, length - i)) * distance + (start + i * distance)
+            lr, steps, rate = (x[..., columns] if x.ndim and x.shape[-1] > 1 else x for x in hyper)
+            decay(at, lr, steps, rate, out[..., columns], dtype=dtype)
+    return gathered.value
+
+
+_COLUMNS = 1 << 20
+"""Steps of a range that are an array at once."""
 
 
 # ---------------------------------------------------------------- ranges

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import check_hyperparameter
-from ._arrayapi import foreign_decay, foreign_namespace
+from ._arguments import boolean, hyperparameter_operand
 from ._backend import ufunc_of
-from ._evaluate import kept_arrays
+from ._evaluate import LARGE, REAL_CODES, evaluate, kept_arrays
+
+_NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
+"""Codes of the steps' dtypes: whether Python numbers beside them become float32."""
 
 
 def inverse_time_decay(
@@ -15,7 +17,7 @@ def inverse_time_decay(
     initial_learning_rate: Any,
     decay_steps: Any,
     decay_rate: Any,
-    staircase: bool = False,
+    staircase: bool | np.bool_ = False,
     *,
     out: Any = None,
     **ufunc_kwargs: Any,
@@ -80,25 +82,21 @@ def inverse_time_decay(
     >>> inverse_time_decay([0, 500, 1000], 0.1, 1000, 1.0, staircase=True)
     array([0.1 , 0.1 , 0.05])
     """
-    arrays = None
-    if step.__class__ is np.ndarray and not ufunc_kwargs:
-        narrow = step.dtype.char in "ef"
-        arrays = kept_arrays(narrow, initial_learning_rate, decay_steps, decay_rate)
-    if arrays is not None:
-        initial_learning_rate, decay_steps, decay_rate = arrays
-    else:
-        check_hyperparameter("initial_learning_rate", initial_learning_rate)
-        check_hyperparameter("decay_steps", decay_steps)
-        check_hyperparameter("decay_rate", decay_rate)
-        xp = foreign_namespace(step)
-        if xp is not None:
-            if out is not None or ufunc_kwargs:
-                raise TypeError(f"out and ufunc keywords need NumPy steps, got {type(step)!r}")
-            return foreign_decay(
-                xp, step, initial_learning_rate, decay_steps, decay_rate, staircase
-            )
-    ufunc = ufunc_of(staircase)
-    if ufunc_kwargs or out.__class__ is tuple:
-        return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)
-    # By position, None is no out at all, and NumPy parses it in half the time of a keyword.
-    return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out)
+    if type(staircase) is not bool:
+        staircase = boolean("staircase", staircase)
+    hyper = initial_learning_rate, decay_steps, decay_rate
+    # The usual call, one array of steps and three Python numbers, takes the shortest way.
+    if step.__class__ is np.ndarray and not ufunc_kwargs and (step.ndim < 2 or step.size < LARGE):
+        narrow = _NARROW.get(step.dtype.char)
+        if narrow is not None and (out is None or _is_plain_output(out)):
+            arrays = kept_arrays(narrow, hyper)
+            if arrays is not None:
+                return ufunc_of(staircase)(step, *arrays, out)
+    names = "initial_learning_rate", "decay_steps", "decay_rate"
+    checked = tuple(map(hyperparameter_operand, names, hyper))
+    return evaluate(step, checked, staircase, out=out, **ufunc_kwargs)
+
+
+def _is_plain_output(out: Any) -> bool:
+    """Return whether NumPy alone sees `out`, and stores in it at full speed."""
+    return out.__class__ is np.ndarray and out.dtype.char != "e"

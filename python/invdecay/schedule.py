@@ -2,35 +2,40 @@
 
 import bisect
 import math
-import numbers
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arguments import (
     arithmetic_dtype,
-    check_output,
-    hyperparameter,
-    representable_hyperparameter,
+    boolean,
+    finite,
+    hyperparameter_in,
+    is_python_number,
+    output,
     step_range,
 )
-from ._arrayapi import foreign_decay, foreign_namespace, overrides_ufuncs
-from ._backend import fill_range, report_flags, ufunc_of
-from ._evaluate import kept_arrays
-from ._flags import gathered_flags
+from ._backend import report_flags, ufunc_of
+from ._evaluate import LARGE, REAL_CODES, evaluate, fill, once_rounded
 from ._formula import formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PIECE = 1 << 25
-"""Elements filled between two looks at pending signals (Ctrl-C): tens of milliseconds."""
-_PYTHON_NUMBERS = frozenset((int, float))
-_BLOCK = 1 << 15
-"""Elements computed at once where `out` needs a conversion that the kernels do not store."""
+_LEAST_STEP, _MOST_STEP = 2.0**-20, 2**53
+"""Between these, and at 0, a step of a plain schedule raises no floating-point flag."""
+
+_PLAIN = {
+    "float32": ((1e-10, 1e10), (1e-2, 1e15), (1e-8, 1e8)),
+    "float64": ((1e-70, 1e70),) * 3,
+}
+"""Magnitudes of plain hyperparameters, in their order: nothing underflows or overflows."""
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class InverseTimeDecay:
     """The inverse-time-decay learning-rate schedule, as in Keras.
 
@@ -79,55 +84,107 @@ class InverseTimeDecay:
     array([0.1       , 0.05      , 0.03333333, 0.025     ])
     """
 
+    # PyTorch's LambdaLR saves a callable's __dict__ and, on loading, updates it. This one is empty
+    # and without effect, so that a loaded state cannot change the schedule.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_arrays",
+        "_floor",
+        "_narrow",
+        "_numbers",
+        "_plain",
+        "_promotes",
+        "_ufunc",
+        "decay_rate",
+        "decay_steps",
+        "dtype",
+        "initial_learning_rate",
+        "name",
+        "staircase",
+    )
+
     initial_learning_rate: float
     decay_steps: float
     decay_rate: float
     staircase: bool
     name: str
-    _dtype: str
+    dtype: np.dtype[Any]
+    """The dtype of arithmetic and results."""
+
+    # What a call needs: the hyperparameters as operands of single numbers and of arrays, whether
+    # plain steps raise no flag, and for each dtype of steps whether NumPy promotes to `dtype`.
+    _numbers: tuple[Any, Any, Any]
+    _arrays: tuple[npt.NDArray[Any], ...]
+    _floor: Callable[[Any], Any] | None
+    _plain: bool
+    _narrow: bool
+    _ufunc: Any
+    _promotes: dict[str, bool]
 
     def __init__(
         self,
-        initial_learning_rate: Any,
-        decay_steps: Any,
-        decay_rate: Any,
+        initial_learning_rate: SupportsFloat,
+        decay_steps: SupportsFloat,
+        decay_rate: SupportsFloat,
         staircase: bool = False,
         name: str = "InverseTimeDecay",
         *,
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         arithmetic = arithmetic_dtype(initial_learning_rate, dtype)
-        if not isinstance(staircase, (bool, np.bool_, int)):
-            raise TypeError(f"staircase must be a boolean, got {staircase!r}")
+        staircase = boolean("staircase", staircase)
         if not isinstance(name, str):
             raise TypeError(f"name must be a string, got {name!r}")
-        # Plain Python values only: LambdaLR saves this __dict__, json the configuration.
-        vars(self).update(
-            initial_learning_rate=representable_hyperparameter(
-                "initial_learning_rate", initial_learning_rate, arithmetic
-            ),
-            decay_steps=representable_hyperparameter("decay_steps", decay_steps, arithmetic),
-            decay_rate=representable_hyperparameter("decay_rate", decay_rate, arithmetic),
-            staircase=bool(staircase),
-            name=name,
-            _dtype=arithmetic.name,
+        hyper = (
+            hyperparameter_in(arithmetic, "initial_learning_rate", initial_learning_rate),
+            hyperparameter_in(arithmetic, "decay_steps", decay_steps),
+            hyperparameter_in(arithmetic, "decay_rate", decay_rate),
         )
+        narrow = arithmetic == np.float32
+        with np.errstate(under="ignore"):  # a tiny hyperparameter may be zero in float32
+            arrays = tuple(np.asarray(x, arithmetic) for x in hyper)
+        for array in arrays:
+            array.flags.writeable = False
+        plain = all(
+            x == 0 or least <= abs(x) <= most
+            for x, (least, most) in zip(hyper, _PLAIN[arithmetic.name], strict=True)
+        )
+        values = {
+            "initial_learning_rate": hyper[0],
+            "decay_steps": hyper[1],
+            "decay_rate": hyper[2],
+            "staircase": staircase,
+            "name": name,
+            "dtype": arithmetic,
+            "_numbers": tuple(array[()] for array in arrays) if narrow else hyper,
+            "_arrays": arrays,
+            "_floor": (_floor32 if narrow else math.floor) if staircase else None,
+            "_plain": plain,
+            "_ufunc": ufunc_of(staircase),
+            "_narrow": narrow,
+            "_promotes": dict.fromkeys(REAL_CODES, not narrow) | dict.fromkeys("ef", True),
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; cannot set {name!r}")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; cannot delete {name!r}")
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of arithmetic and results."""
-        return np.dtype(self._dtype)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.get_config())
 
     # ------------------------------------------------------------ evaluation
 
+    @overload
+    def __call__(self, step: np.integer[Any] | np.float16 | np.float32) -> np.floating[Any]: ...
+    @overload
+    def __call__(self, step: float) -> float: ...
+    @overload
+    def __call__(
+        self, step: npt.NDArray[Any] | range | list[Any] | tuple[Any, ...]
+    ) -> npt.NDArray[np.floating[Any]]: ...
+    @overload
+    def __call__(self, step: Any) -> Any: ...
     def __call__(self, step: Any) -> Any:
-        """Learning rate at `step`.
+        """Return the learning rate at each step.
 
         Parameters
         ----------
@@ -156,46 +213,37 @@ class InverseTimeDecay:
         >>> schedule(np.array([999, 1000]))
         array([0.1 , 0.05])
         """
-        if type(step) in _PYTHON_NUMBERS:
+        kind = type(step)
+        if kind is int or kind is float:
             return self._at_number(step)
-        if _is_python_number(step):
+        if isinstance(step, np.generic) or (
+            kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)
+        ):
+            natural = self._promotes.get(step.dtype.char)
+            if natural:
+                return self._ufunc(step, *self._arrays)
+            if natural is False:
+                return self._ufunc(step, *self._arrays, dtype=self.dtype)
+        elif is_python_number(step):
             return self._at_number(int(step) if isinstance(step, int) else float(step))
-        xp = foreign_namespace(step)
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
-        if xp is not None:
-            return foreign_decay(xp, step, *hyper, self.staircase, self._dtype)
-        ufunc = ufunc_of(self.staircase)
-        if overrides_ufuncs(step) and not isinstance(step, (np.ndarray, np.generic)):
-            # Dask takes a ufunc's dtype= as a mere label, so the operands carry the dtype.
-            scalar = self.dtype.type
-            return ufunc(step.astype(self.dtype), *map(scalar, hyper))
-        if not isinstance(step, (np.ndarray, np.generic)):
-            step = np.asarray(step)
-        if step.dtype.kind not in "biuf":
-            raise TypeError(f"step must hold real numbers, got {step!r}")
-        narrow = self._dtype == "float32"
-        arrays = kept_arrays(narrow, *hyper) or hyper
-        if step.dtype.char in "ef" if narrow else step.dtype.char != "g":
-            return ufunc(step, *arrays)  # promotion alone gives the dtype
-        return ufunc(step, *arrays, dtype=self.dtype)
+        return evaluate(step, hyper, self.staircase, dtype=self.dtype)
 
     def _at_number(self, step: float) -> float:
-        lr, steps, rate = self.initial_learning_rate, self.decay_steps, self.decay_rate
-        result: float
-        try:
-            if self._dtype == "float64":
-                result = formula(step, lr, steps, rate, math.floor if self.staircase else None)
-            else:
-                at = np.float32(_once_rounded(step))
-                result = formula(at, lr, steps, rate, _floor32 if self.staircase else None).item()
-            return result
-        except (ArithmeticError, ValueError):
-            pass  # a zero denominator, an infinite or NaN step: the ufunc knows what IEEE says
-        try:
-            at = self.dtype.type(_once_rounded(step) if self._dtype == "float32" else step)
-        except OverflowError:
-            at = self.dtype.type(math.inf if step > 0 else -math.inf)
-        return float(ufunc_of(self.staircase)(at, lr, steps, rate, dtype=self.dtype))
+        rate: float
+        plain = self._plain and 0 <= step <= _MOST_STEP
+        if plain and (step >= 1 or step == 0 or step >= _LEAST_STEP):
+            try:
+                if self._narrow:
+                    rate = formula(np.float32(step), *self._numbers, self._floor).item()
+                else:
+                    rate = formula(step, *self._numbers, self._floor)
+                return rate
+            except ZeroDivisionError:
+                pass
+        # NumPy knows what IEEE arithmetic gives, and reports its floating-point flags.
+        at = self.dtype.type(once_rounded(step, self.dtype))
+        return float(self._ufunc(at, *self._arrays))
 
     def precompute(
         self, steps: int | range, *, out: npt.NDArray[Any] | None = None
@@ -237,38 +285,17 @@ class InverseTimeDecay:
         if out is None:
             out = np.empty(len(steps), self.dtype)
         else:
-            check_output(out, len(steps))
+            output(out, len(steps))
         report_flags("precompute", self._fill(out, steps))
         return out
 
     def _fill(self, out: npt.NDArray[Any], steps: range) -> int:
-        """Store the learning rates at `steps` in `out`; return the floating-point flags raised.
-
-        The flags are NumPy's (1 divide, 2 over, 4 under, 8 invalid); nothing is reported. This
-        is `precompute` for callers that fill a table piece by piece.
-        """
+        """Store the rates at `steps` in `out` and return the floating-point flags, unreported."""
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
-        flags = 0
-        stored = out.dtype if out.dtype in (np.float32, np.float64) else self.dtype
-        direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
-        if direct and out.dtype == stored and stored.itemsize <= self.dtype.itemsize:
-            for i in range(0, len(steps), _PIECE):
-                piece = out[i : i + _PIECE]
-                flags |= fill_range(
-                    piece, steps[i], steps.step, *hyper, self.staircase, self._dtype
-                )
-            return flags
-        buffer = np.empty(min(_BLOCK, len(steps)), self.dtype)
-        for i in range(0, len(steps), _BLOCK):
-            block = buffer[: len(steps) - i]
-            flags |= fill_range(block, steps[i], steps.step, *hyper, self.staircase, self._dtype)
-            with gathered_flags() as stored_flags:
-                out[i : i + _BLOCK] = block
-            flags |= stored_flags.value
-        return flags
+        return fill(out, steps, hyper, self.staircase, self.dtype)
 
     def step_at(self, learning_rate: float) -> int:
-        """First step from 0 on at which the rate has come down to `learning_rate` or below.
+        """Return the first step from 0 on whose rate is `learning_rate` or below.
 
         Parameters
         ----------
@@ -294,13 +321,15 @@ class InverseTimeDecay:
         >>> InverseTimeDecay(0.1, 1000, 1.0).step_at(0.05)
         1000
         """
-        rate = float(self.dtype.type(hyperparameter("learning_rate", learning_rate)))
+        rate = float(self.dtype.type(finite("learning_rate", learning_rate)))
         if self.initial_learning_rate < 0 or self.decay_rate < 0:
             raise ValueError(f"step_at needs a schedule whose rate falls, got {self!r}")
         # Every rounded operation is monotonic, so that the rates are sorted.
         last = 2**63 - 1
-        step = bisect.bisect_left(range(last), True, key=lambda step: self(step) <= rate)
-        if step == last and self(last) > rate:
+        with np.errstate(all="ignore"):  # the search visits steps that nobody asked for
+            step = bisect.bisect_left(range(last), True, key=lambda step: self(step) <= rate)
+            never = step == last and self(last) > rate
+        if never:
             raise ValueError(f"learning_rate is never reached, got {learning_rate!r}")
         return step
 
@@ -332,13 +361,21 @@ class InverseTimeDecay:
         """
         keys = "initial_learning_rate", "decay_steps", "decay_rate", "staircase", "name"
         config = {key: getattr(self, key) for key in keys}
-        if self._dtype != "float64":
-            config["dtype"] = self._dtype
+        if self.dtype != np.float64:
+            config["dtype"] = self.dtype.name
         return config
 
     @classmethod
-    def from_endpoints(cls, initial: float, final: float, steps: float, **options: Any) -> Self:
-        """Make the continuous schedule that goes from `initial` to `final` in `steps` steps.
+    def from_endpoints(
+        cls,
+        initial: SupportsFloat,
+        final: SupportsFloat,
+        steps: SupportsFloat,
+        *,
+        name: str = "InverseTimeDecay",
+        dtype: npt.DTypeLike | None = None,
+    ) -> Self:
+        """Return the continuous schedule that goes from `initial` to `final` in `steps` steps.
 
         Parameters
         ----------
@@ -346,8 +383,8 @@ class InverseTimeDecay:
             The learning rates at step 0 and at `steps`; positive.
         steps : float
             The schedule's ``decay_steps``.
-        **options
-            ``name`` and ``dtype``, as for the class.
+        name, dtype
+            As for the class.
 
         Returns
         -------
@@ -358,19 +395,24 @@ class InverseTimeDecay:
         Raises
         ------
         TypeError
-            If an argument is no real number.
+            If an argument is not a real number.
         ValueError
-            If one is not finite or not positive.
+            If one is not finite or not positive, or if ``initial / final`` is too large for the
+            dtype.
 
         Examples
         --------
         >>> InverseTimeDecay.from_endpoints(0.1, 0.001, 10_000)(10_000)
         0.001
         """
-        for name, value in ("initial", initial), ("final", final), ("steps", steps):
-            if hyperparameter(name, value) <= 0:
-                raise ValueError(f"{name} must be positive, got {value!r}")
-        return cls(initial, steps, float(initial) / float(final) - 1, **options)
+        values = {
+            label: finite(label, value, positive=True)
+            for label, value in (("initial", initial), ("final", final), ("steps", steps))
+        }
+        ratio = values["initial"] / values["final"]
+        if ratio - 1 > np.finfo(arithmetic_dtype(initial, dtype)).max:
+            raise ValueError(f"initial / final must be finite, got {initial!r} / {final!r}")
+        return cls(initial, steps, ratio - 1, name=name, dtype=dtype)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -396,29 +438,15 @@ class InverseTimeDecay:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return vars(self) == vars(other)
+        return (self.dtype, self.get_config()) == (other.dtype, other.get_config())
 
     def __hash__(self) -> int:
-        return hash((type(self), *sorted(vars(self).items())))
+        return hash((type(self), self.dtype, *self.get_config().values()))
 
 
-# ---------------------------------------------------------------- single numbers
-
-
-def _is_python_number(step: Any) -> bool:
-    return isinstance(step, numbers.Real) and not isinstance(step, np.generic)
-
-
-def _once_rounded(step: float) -> float:
-    """Return `step` as a float64 that rounds to float32 as the exact `step` does.
-
-    Past 2**53 an integer would be rounded twice on its way to float32: all but its leading bits
-    are folded into one sticky bit, which float64 holds exactly.
-    """
-    if isinstance(step, int) and not -(2**53) <= step <= 2**53:
-        shift = step.bit_length() - 50
-        step = (step >> shift | (step & ((1 << shift) - 1) != 0)) << shift
-    return float(step)
+def _restored(cls: type[InverseTimeDecay], config: dict[str, Any]) -> InverseTimeDecay:
+    """Return a schedule from its pickled configuration."""
+    return cls.from_config(config)
 
 
 def _floor32(p: Any) -> np.float32:

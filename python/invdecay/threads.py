@@ -1,6 +1,7 @@
 """How many threads a large call may use."""
 
 import os
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +29,7 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        If `n` is no integer or out of range.
+        If `n` is not an integer or is out of range.
 
     See Also
     --------
@@ -65,7 +66,7 @@ def get_num_threads() -> int:
     return count
 
 
-class num_threads:  # a function's name: used as one, like numpy.errstate
+class num_threads:  # used like a function, as numpy.errstate is
     """Context manager: let the large calls that this thread makes inside use up to `n` threads.
 
     Parameters
@@ -76,7 +77,15 @@ class num_threads:  # a function's name: used as one, like numpy.errstate
     Raises
     ------
     TypeError, ValueError
-        If `n` is no integer or out of range.
+        If `n` is not an integer or is out of range.
+    RuntimeError
+        If one object is entered again before it is left, or is left on another thread.
+
+    Notes
+    -----
+    The limit belongs to the thread that enters the block. Among blocks that overlap without being
+    nested, as in generators and asyncio tasks of one thread, the one entered last counts. After
+    the last block is left, the process's number counts again.
 
     Examples
     --------
@@ -88,10 +97,13 @@ class num_threads:  # a function's name: used as one, like numpy.errstate
 
     def __init__(self, n: int) -> None:
         self._n = _thread_count(n, "n")
-        self._previous: list[int] = []
+        self._entered = threading.Lock()
 
     def __enter__(self) -> None:
-        self._previous.append(module.limit_this_thread(self._n))
+        if not self._entered.acquire(blocking=False):
+            raise RuntimeError("this num_threads block is entered already; make one for each use")
+        _blocks_of_this_thread().append(self)
+        module.limit_this_thread(self._n)
 
     def __exit__(
         self,
@@ -99,7 +111,23 @@ class num_threads:  # a function's name: used as one, like numpy.errstate
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        module.limit_this_thread(self._previous.pop())
+        blocks = _blocks_of_this_thread()
+        if self not in blocks:
+            raise RuntimeError("this num_threads block was entered on another thread")
+        blocks.remove(self)
+        module.limit_this_thread(blocks[-1]._n if blocks else 0)
+        self._entered.release()
+
+
+_this_thread = threading.local()
+
+
+def _blocks_of_this_thread() -> list[num_threads]:
+    """Return the blocks that this thread is inside of, in the order in which it entered them."""
+    if not hasattr(_this_thread, "blocks"):
+        _this_thread.blocks = []
+    blocks: list[num_threads] = _this_thread.blocks
+    return blocks
 
 
 def _threads_from_environment() -> None:
