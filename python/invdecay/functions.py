@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import check_hyperparameter
-from ._arrayapi import foreign_decay, foreign_namespace
+from ._arrayapi import decay, namespace
 from ._backend import ufunc_of
 from ._evaluate import kept_arrays
 
@@ -90,13 +90,11 @@ def inverse_time_decay(
         check_hyperparameter("initial_learning_rate", initial_learning_rate)
         check_hyperparameter("decay_steps", decay_steps)
         check_hyperparameter("decay_rate", decay_rate)
-        xp = foreign_namespace(step)
+        xp = namespace(step, initial_learning_rate, decay_steps, decay_rate)
         if xp is not None:
             if out is not None or ufunc_kwargs:
                 raise TypeError(f"out and ufunc keywords need NumPy steps, got {type(step)!r}")
-            return foreign_decay(
-                xp, step, initial_learning_rate, decay_steps, decay_rate, staircase
-            )
+            return decay(xp, step, initial_learning_rate, decay_steps, decay_rate, staircase)
     ufunc = ufunc_of(staircase)
     if ufunc_kwargs or out.__class__ is tuple:
         return ufunc(step, initial_learning_rate, decay_steps, decay_rate, out=out, **ufunc_kwargs)

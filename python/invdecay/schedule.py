@@ -15,11 +15,11 @@ from ._arguments import (
     representable_hyperparameter,
     step_range,
 )
-from ._arrayapi import foreign_decay, foreign_namespace, overrides_ufuncs
+from ._arrayapi import decay, namespace, overrides_ufuncs
 from ._backend import fill_range, report_flags, ufunc_of
 from ._evaluate import kept_arrays
 from ._flags import gathered_flags
-from ._formula import formula
+from ._formula import float_step, formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,10 +160,10 @@ class InverseTimeDecay:
             return self._at_number(step)
         if _is_python_number(step):
             return self._at_number(int(step) if isinstance(step, int) else float(step))
-        xp = foreign_namespace(step)
+        xp = namespace(step)
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
         if xp is not None:
-            return foreign_decay(xp, step, *hyper, self.staircase, self._dtype)
+            return decay(xp, step, *hyper, self.staircase, self._dtype)
         ufunc = ufunc_of(self.staircase)
         if overrides_ufuncs(step) and not isinstance(step, (np.ndarray, np.generic)):
             # Dask takes a ufunc's dtype= as a mere label, so the operands carry the dtype.
@@ -186,15 +186,12 @@ class InverseTimeDecay:
             if self._dtype == "float64":
                 result = formula(step, lr, steps, rate, math.floor if self.staircase else None)
             else:
-                at = np.float32(_once_rounded(step))
+                at = np.float32(float_step(step, narrow=True))
                 result = formula(at, lr, steps, rate, _floor32 if self.staircase else None).item()
             return result
         except (ArithmeticError, ValueError):
             pass  # a zero denominator, an infinite or NaN step: the ufunc knows what IEEE says
-        try:
-            at = self.dtype.type(_once_rounded(step) if self._dtype == "float32" else step)
-        except OverflowError:
-            at = self.dtype.type(math.inf if step > 0 else -math.inf)
+        at = self.dtype.type(float_step(step, narrow=self._dtype == "float32"))
         return float(ufunc_of(self.staircase)(at, lr, steps, rate, dtype=self.dtype))
 
     def precompute(
@@ -407,18 +404,6 @@ class InverseTimeDecay:
 
 def _is_python_number(step: Any) -> bool:
     return isinstance(step, numbers.Real) and not isinstance(step, np.generic)
-
-
-def _once_rounded(step: float) -> float:
-    """Return `step` as a float64 that rounds to float32 as the exact `step` does.
-
-    Past 2**53 an integer would be rounded twice on its way to float32: all but its leading bits
-    are folded into one sticky bit, which float64 holds exactly.
-    """
-    if isinstance(step, int) and not -(2**53) <= step <= 2**53:
-        shift = step.bit_length() - 50
-        step = (step >> shift | (step & ((1 << shift) - 1) != 0)) << shift
-    return float(step)
 
 
 def _floor32(p: Any) -> np.float32:
