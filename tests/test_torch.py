@@ -231,7 +231,7 @@ def test_function_keeps_float_tensors_and_gives_the_default_float() -> None:
     assert inverse_time_decay(torch.arange(3.0), 0.1, 10, 0.5).dtype == torch.float32
     assert inverse_time_decay(torch.arange(3.0).double(), 0.1, 10, 0.5).dtype == torch.float64
     assert inverse_time_decay(torch.arange(3), 0.1, 10, 0.5).dtype == torch.get_default_dtype()
-    assert inverse_time_decay(torch.arange(3).bfloat16(), 0.1, 10, 0.5).dtype == torch.bfloat16
+    assert inverse_time_decay(torch.arange(3).bfloat16(), 0.1, 10, 0.5).dtype == torch.float32
 
 
 def test_tensors_may_be_hyperparameters() -> None:

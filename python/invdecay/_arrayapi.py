@@ -1,28 +1,64 @@
 """Evaluation in other array libraries, through the array API standard."""
 
+import numbers
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import is_override
+from ._arguments import is_override, step_range
 from ._backend import ufunc_of
-from ._formula import formula
+from ._exact import Exact, infinity_bits
+from ._formula import float_step, formula
+
+_NUMPYS_OWN = frozenset(
+    (int, float, bool, list, tuple, range, np.ndarray, np.float64, np.float32, np.int64, np.int32)
+)
+"""The usual types that NumPy takes: told by one look, where the full question takes longer."""
+
+# ---------------------------------------------------------------- whose call it is
 
 
 def namespace(*operands: Any) -> Any:
-    """Return the array-API namespace of another library's array, None where NumPy takes all."""
-    for array in operands:
-        if isinstance(array, (np.ndarray, np.generic, int, float, range)):
-            continue
-        import array_api_compat
+    """Return the array-API namespace of the operands that are another library's arrays.
 
-        if not array_api_compat.is_array_api_obj(array):
-            continue
-        if is_override(array) and not array_api_compat.is_cupy_array(array):
-            continue
-        return array_api_compat.array_namespace(array)
-    return None
+    Returns
+    -------
+    module or None
+        None where NumPy takes the call: for numbers, NumPy's arrays and what becomes one, and
+        for arrays that override NumPy's ufuncs.
+
+    Raises
+    ------
+    TypeError
+        If the arrays are of several libraries.
+    """
+    for operand in operands:
+        if type(operand) not in _NUMPYS_OWN:
+            break
+    else:
+        return None
+    foreign = [operand for operand in operands if _is_foreign(operand)]
+    if not foreign:
+        return None
+    import array_api_compat
+
+    return array_api_compat.array_namespace(*foreign)
+
+
+def _is_foreign(operand: Any) -> bool:
+    if type(operand) in _NUMPYS_OWN or isinstance(operand, (np.ndarray, np.generic)):
+        return False
+    import array_api_compat
+
+    if not array_api_compat.is_array_api_obj(operand):
+        return False
+    return not is_override(operand) or array_api_compat.is_cupy_array(operand)
+
+
+# ---------------------------------------------------------------- evaluation
 
 
 def decay(
@@ -34,46 +70,152 @@ def decay(
     staircase: bool,
     dtype: str | None = None,
 ) -> Any:
-    """Evaluate the formula in the array library `xp`, on the device of `step`.
+    """Evaluate the formula in the array library `xp`.
 
-    `dtype` is the name of the arithmetic dtype; a library or device without it uses its default
-    float. None keeps a floating `step` as it is and takes that default for integers.
+    Parameters
+    ----------
+    xp : module
+        What `namespace` returned for the operands.
+    step, initial_learning_rate, decay_steps, decay_rate
+        Arrays of `xp`, NumPy's arrays or what becomes one, checked numbers; `step` may be a range.
+    dtype : {"float32", "float64"}, optional
+        The arithmetic dtype. Default: float64 if an array among the operands is of a floating
+        dtype of more than 32 bits, else float32; if none is floating, the library's default
+        float decides in the same way. Without float64 on the device, float32.
+
+    Returns
+    -------
+    array
+        On the device of `step` if that is an array of `xp`, else on that of the first such operand.
+
+    Raises
+    ------
+    TypeError
+        If an operand is neither of `xp` nor of NumPy, or does not hold real numbers.
     """
     import array_api_compat
 
-    # A traced JAX array has no device; weak Python scalars keep its dtype and recompile nothing.
-    traced = array_api_compat.is_jax_array(step)
-    device = None if traced else array_api_compat.device(step)
-    info = xp.__array_namespace_info__()
-    if dtype is not None and dtype in info.dtypes(device=device, kind="real floating"):
-        arithmetic = getattr(xp, dtype)
-    elif dtype is None and xp.isdtype(step.dtype, "real floating"):
-        arithmetic = step.dtype
-    else:
-        arithmetic = info.default_dtypes(device=device)["real floating"]
-    if not xp.isdtype(step.dtype, ("bool", "real floating", "integral")):
-        raise TypeError(f"step must hold real numbers, got an array of {step.dtype}")
-    hyper = initial_learning_rate, decay_steps, decay_rate
-    if array_api_compat.is_torch_array(step) and not any(
-        map(array_api_compat.is_torch_array, hyper)
+    operands = (
+        _operand(xp, "step", step),
+        _operand(xp, "initial_learning_rate", initial_learning_rate),
+        _operand(xp, "decay_steps", decay_steps),
+        _operand(xp, "decay_rate", decay_rate),
+    )
+    in_jax = array_api_compat.is_jax_namespace(xp)
+    # A traced JAX array has no device; JAX takes numbers to where the arrays are.
+    device = None
+    if not in_jax:
+        device = array_api_compat.device(next(filter(_is_foreign, operands)))
+    arithmetic = _arithmetic(xp, dtype, operands, device)
+    if type(operands[0]) in (int, float):
+        operands = (float_step(operands[0], arithmetic == "float32"), *operands[1:])
+    if in_jax:
+        values = [x if _is_foreign(x) else np.asarray(x, arithmetic) for x in operands]
+        return _jax_decay()(*values, staircase=staircase, dtype=arithmetic)
+    if array_api_compat.is_torch_namespace(xp):
+        result = _in_torch_memory(operands, staircase, arithmetic)
+        if result is not None:
+            return result
+    converted = getattr(xp, arithmetic)
+
+    def convert(value: Any) -> Any:
+        if _is_foreign(value):
+            return xp.astype(value, converted)
+        if isinstance(value, float):
+            return xp.full((), value, dtype=converted, device=device)
+        return xp.asarray(value.astype(arithmetic), device=device)
+
+    # Arrays, not numbers: a GPU may divide by a number through its reciprocal.
+    at, lr, steps, rate = map(convert, operands)
+    return formula(at, lr, steps, rate, xp.floor if staircase else None)
+
+
+def _operand(xp: Any, name: str, value: Any) -> Any:
+    """Return an operand as a number, a NumPy array or an array of `xp`, if it is real.
+
+    Hyperparameters that are Python numbers become floats.
+    """
+    of_step = name == "step"
+    if type(value) in (int, float):
+        return value if of_step else float(value)
+    if _is_foreign(value):
+        kinds = ("real floating", "integral", "bool") if of_step else ("real floating", "integral")
+        if not xp.isdtype(value.dtype, kinds):
+            raise TypeError(f"{name} must hold real numbers, got an array of {value.dtype}")
+        return value
+    of_numpy = isinstance(value, (np.ndarray, np.generic))
+    if not of_numpy and is_override(value):
+        raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
+    if not of_numpy and isinstance(value, numbers.Real):
+        return int(value) if of_step and isinstance(value, numbers.Integral) else float(value)
+    if of_step and isinstance(value, range):
+        return _array_of(step_range(value))
+    array = np.asarray(value)
+    # The second condition is for the dtypes of ml_dtypes, such as bfloat16.
+    if array.dtype.kind not in ("biuf" if of_step else "iuf") and not (
+        array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
     ):
-        buffer = _torch_buffer(step)
-        if buffer is not None and arithmetic in (xp.float32, xp.float64):
-            loop = str(arithmetic).removeprefix("torch.")
-            return xp.asarray(np.asarray(ufunc_of(staircase)(buffer, *hyper, dtype=loop)))
-
-    def operand(value: Any) -> Any:
-        if array_api_compat.is_array_api_obj(value):
-            return xp.astype(value, arithmetic)
-        # Off the CPU, dividing by a Python scalar may become a product with its reciprocal.
-        return value if traced else xp.full((), value, dtype=arithmetic, device=device)
-
-    lr, steps, rate = map(operand, hyper)
-    return formula(xp.astype(step, arithmetic), lr, steps, rate, xp.floor if staircase else None)
+        raise TypeError(f"{name} must hold real numbers, got {value!r}")
+    return array
 
 
-def _torch_buffer(step: Any) -> npt.NDArray[Any] | None:
-    """Return a CPU tensor's own memory as an array, None where PyTorch has to see the operations.
+def _array_of(steps: range) -> npt.NDArray[np.int64]:
+    """Return the steps of a checked range, whose distance may be more than int64 holds."""
+    if not steps:
+        return np.empty(0, np.int64)
+    first, distance = (np.uint64(number % 2**64) for number in (steps[0], steps.step))
+    return (np.arange(len(steps), dtype=np.uint64) * distance + first).view(np.int64)
+
+
+def _arithmetic(xp: Any, dtype: str | None, operands: Any, device: Any) -> str:
+    """Return the name of the arithmetic dtype: see `decay`."""
+    info = xp.__array_namespace_info__()
+    if dtype is None:
+        widths = []
+        for value in operands:
+            if _is_foreign(value):
+                if xp.isdtype(value.dtype, "real floating"):
+                    widths.append(xp.finfo(value.dtype).bits)
+            elif isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
+                widths.append(8 * value.dtype.itemsize)
+        if not widths:
+            default = info.default_dtypes(device=device)["real floating"]
+            widths.append(xp.finfo(default).bits)
+        dtype = "float64" if max(widths) > 32 else "float32"
+    return dtype if dtype in info.dtypes(device=device, kind="real floating") else "float32"
+
+
+# ---------------------------------------------------------------- JAX
+
+
+@cache
+def _jax_decay() -> Any:
+    """Return the formula in JAX, compiled, so that a call outside of jit is one dispatch."""
+    import jax
+    import jax.numpy as jnp
+
+    barrier: Callable[[Any], Any] = jax.lax.optimization_barrier
+    integers = {"float32": jnp.int32, "float64": jnp.int64}
+
+    def guard(x: Any, value: Any) -> Any:
+        bits = jax.lax.bitcast_convert_type(jnp.abs(x), integers[x.dtype.name])
+        not_nan = bits <= infinity_bits(x.dtype)
+        # Without the barrier the test is left out where x is constant, and the guard with it.
+        return barrier(jnp.where(not_nan, value, -x))
+
+    def decay(*operands: Any, staircase: bool, dtype: str) -> Any:
+        at, lr, steps, rate = (Exact(operand.astype(dtype), guard) for operand in operands)
+        floor = (lambda p: p.map(jnp.floor)) if staircase else None
+        return formula(at, lr, steps, rate, floor).sealed
+
+    return jax.jit(decay, static_argnames=("staircase", "dtype"), inline=True)
+
+
+# ---------------------------------------------------------------- PyTorch
+
+
+def _in_torch_memory(operands: Any, staircase: bool, arithmetic: str) -> Any:
+    """Evaluate natively in the tensors' own memory, None where PyTorch has to see the operations.
 
     It has to for gradients, transforms, tracing and compiling, and where a tensor is a subclass,
     elsewhere, sparse, or of a dtype that NumPy lacks.
@@ -81,11 +223,18 @@ def _torch_buffer(step: Any) -> npt.NDArray[Any] | None:
     import torch
 
     pytorch: Any = torch  # parts of it have no types
-    if type(step) is not torch.Tensor or torch.compiler.is_compiling() or pytorch.jit.is_tracing():
+    if torch.compiler.is_compiling() or pytorch.jit.is_tracing():
         return None
-    if pytorch.autograd.forward_ad.unpack_dual(step).tangent is not None:
-        return None
-    try:
-        return step.numpy()
-    except (RuntimeError, TypeError):
-        return None
+    arrays = []
+    for operand in operands:
+        if isinstance(operand, torch.Tensor):
+            if type(operand) is not torch.Tensor:
+                return None
+            if pytorch.autograd.forward_ad.unpack_dual(operand).tangent is not None:
+                return None
+            try:
+                operand = operand.numpy()
+            except (RuntimeError, TypeError):
+                return None
+        arrays.append(operand)
+    return torch.from_numpy(np.asarray(ufunc_of(staircase)(*arrays, dtype=arithmetic)))

@@ -17,6 +17,7 @@ from ._arguments import is_override, step_operand, step_range
 from ._backend import evaluate as evaluate_grid
 from ._backend import fill_range, report_flags, ufunc_of
 from ._flags import gathered_flags
+from ._formula import float_step
 
 Hyperparameters = tuple[Any, Any, Any]
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
@@ -79,7 +80,8 @@ def evaluate(
     if overridden:
         return _overridden(ufunc, step, hyper, out, dtype, keywords)
     if type(step) is int and not -(2**63) <= step < 2**64:
-        step = once_rounded(step, dtype or promotion(0.0, *hyper))
+        narrow = (dtype or promotion(0.0, *hyper)) == np.float32
+        step = float_step(step, narrow)
     if not keywords and not isinstance(out, tuple):
         result = _at_grid(step, hyper, staircase, out, dtype)
         if result is not None:
@@ -114,22 +116,6 @@ def promotion(*operands: Any) -> np.dtype[Any] | None:
         return np.dtype(np.float32)
     native: np.dtype[Any] = dtype.newbyteorder("=")
     return native if native in (np.float32, np.float64) else None
-
-
-def once_rounded(step: float, dtype: np.dtype[Any] | None) -> float:
-    """Return a Python number as a float64 that rounds to `dtype` as the number itself does.
-
-    Past 2**53 an integer would be rounded twice on its way to float32. All but its leading bits
-    are folded into one sticky bit, which float64 holds exactly. An integer too large for float64
-    is infinite.
-    """
-    if isinstance(step, int) and dtype == np.float32 and not -(2**53) <= step <= 2**53:
-        shift = step.bit_length() - 50
-        step = (step >> shift | (step & ((1 << shift) - 1) != 0)) << shift
-    try:
-        return float(step)
-    except OverflowError:
-        return float("inf") if step > 0 else float("-inf")
 
 
 # ---------------------------------------------------------------- hyperparameters

@@ -19,8 +19,8 @@ from ._arguments import (
     step_range,
 )
 from ._backend import report_flags, ufunc_of
-from ._evaluate import LARGE, REAL_CODES, evaluate, fill, once_rounded
-from ._formula import formula
+from ._evaluate import LARGE, REAL_CODES, evaluate, fill
+from ._formula import float_step, formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -242,7 +242,7 @@ class InverseTimeDecay:
             except ZeroDivisionError:
                 pass
         # NumPy knows what IEEE arithmetic gives, and reports its floating-point flags.
-        at = self.dtype.type(once_rounded(step, self.dtype))
+        at = self.dtype.type(float_step(step, self._narrow))
         return float(self._ufunc(at, *self._arrays))
 
     def precompute(
