@@ -2,6 +2,8 @@
 
 import ctypes
 import ctypes.util
+import functools
+import math
 import platform
 import warnings
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ from contextlib import contextmanager
 import invdecay
 import numpy as np
 import pytest
-from invdecay import _backend, _fallback
+from invdecay import InverseTimeDecay, _backend, _fallback, inverse_time_decay
 from support.kernels import ufunc
 from support.oracle import assert_same_bits, bits
 
@@ -281,3 +283,81 @@ def test_the_modes_do_change_results():
     with np.errstate(all="ignore"), control_bits(FLUSH["FTZ"]):
         flushed = _fallback.continuous_decay(steps, 3e-308, 7.0, 0.3)
     assert not flushed[-1]
+
+
+# ---------------------------------------------------------------- every entrance
+
+EXTREMES = [0.0, 5e-324, 1e-310, 1e-300, 1e-45, 1e-38, 1e-20, 1.0, 7.0, 1e20, 1e38, 1e300]
+EDGES = [0, 1, 2**53, 2**60, 0.5, 1e-30, 1e-310, 1e30, 1e300, math.inf, -math.inf, math.nan, -1.0]
+
+
+def seen_flags(call):
+    """Return the flags that NumPy hands to an error handler during the call."""
+    seen = set()
+    with np.errstate(all="call", call=lambda kind, flag: seen.add(kind)):
+        call()
+    return seen
+
+
+def expression(step, lr, decay_steps, rate, staircase, dtype):
+    """Evaluate the formula as people write it, in arrays of one element."""
+    with np.errstate(all="ignore"):
+        at, lr, decay_steps, rate = (
+            np.array([x]).astype(dtype) for x in (step, lr, decay_steps, rate)
+        )
+    p = at / decay_steps
+    return lr / (1 + rate * (np.floor(p) if staircase else p))
+
+
+def entrances(schedule, step):
+    """Return every way to evaluate `schedule` at one step, by name."""
+    with np.errstate(all="ignore"):
+        at = schedule.dtype.type(step)
+    calls = {"scalar": lambda: schedule(at), "array": lambda: schedule(np.full(3, at))}
+    wide = schedule.dtype == np.float64
+    if wide:
+        hyper = schedule.initial_learning_rate, schedule.decay_steps, schedule.decay_rate
+        calls["function of an array"] = lambda: inverse_time_decay(
+            np.full(3, at), *hyper, schedule.staircase
+        )
+        calls["function of a scalar"] = lambda: inverse_time_decay(at, *hyper, schedule.staircase)
+    if wide or abs(step) < 1e38 or not math.isfinite(step):  # else the step itself overflows
+        calls["number"] = lambda: schedule(step)
+    if isinstance(step, int):
+        calls["range"] = lambda: schedule(range(step, step + 1))
+        calls["table"] = lambda: schedule.precompute(range(step, step + 1))
+    return calls
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_every_entrance_reports_what_the_expression_reports(staircase, dtype):
+    rng = np.random.default_rng(5)
+    for _ in range(400):
+        lr, rate = rng.choice(EXTREMES, 2) * rng.choice([1, -1], 2)
+        decay_steps = rng.choice(EXTREMES[1:])
+        try:
+            schedule = InverseTimeDecay(lr, decay_steps, rate, staircase, dtype=dtype)
+        except ValueError:
+            continue  # not finite, or not positive, in float32
+        for step in EDGES:
+            operands = step, lr, decay_steps, rate, staircase, dtype
+            expected = seen_flags(functools.partial(expression, *operands))
+            for name, call in entrances(schedule, step).items():
+                assert seen_flags(call) == expected, (name, operands)
+
+
+def test_a_hyperparameter_that_overflows_is_reported_in_every_call():
+    steps = np.arange(3, dtype="f4")
+    for _ in range(2):
+        with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="overflow"):
+            inverse_time_decay(steps, 1e39, 10, 1.0)
+        with np.errstate(all="ignore"):
+            assert np.isinf(inverse_time_decay(steps, 1e39, 10, 1.0)).all()
+
+
+def test_step_at_reports_nothing_of_its_search():
+    with np.errstate(all="raise"):
+        assert InverseTimeDecay(1e-300, 1e-300, 1e300).step_at(1e-300) == 0
+        with pytest.raises(ValueError, match="never reached"):
+            InverseTimeDecay(0.1, 1e300, 1e-300).step_at(0.05)
+        assert InverseTimeDecay(0.1, 1e-10, 1e300).step_at(0.0) > 0

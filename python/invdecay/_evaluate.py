@@ -79,7 +79,7 @@ def evaluate(
     ufunc = ufunc_of(staircase)
     if overridden:
         return _overridden(ufunc, step, hyper, out, dtype, keywords)
-    if type(step) is int and not -(2**63) <= step < 2**64:
+    if type(step) is int and not -(2**63) <= step < 2**63:
         narrow = (dtype or promotion(0.0, *hyper)) == np.float32
         step = float_step(step, narrow)
     if not keywords and not isinstance(out, tuple):
@@ -219,6 +219,8 @@ def _at_range(
     if found is None:
         return None
     result, arrays, arithmetic = found
+    if result.shape[-1] != len(steps):  # one step is broadcast
+        return None
     name = ufunc_of(staircase).__name__
     if result.ndim == 1 and all(array.ndim == 0 for array in arrays):
         lr, decay_steps, rate = map(float, arrays)

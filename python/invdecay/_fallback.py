@@ -227,16 +227,23 @@ def _composed(
         # Where promotion alone gives the arithmetic, missing values of pandas stay missing.
         if type(x) in _NUMBERS or np.result_type(dtype, 0.0) == arithmetic:
             return x
-        return x.astype(arithmetic)
+        return x.astype(arithmetic) if hasattr(x, "astype") else x
 
     step, lr, decay_steps, rate = map(typed, operands, seen)
-    return formula(step, lr, decay_steps, rate, floor)
+    result = formula(step, lr, decay_steps, rate, floor)
+    if hasattr(result, "dtype") and _numpy_dtype(result) != arithmetic:
+        kind = type(result).__name__  # polars divides numbers by float32 in float64
+        raise TypeError(f"{name}: without native kernels {kind} does not compute in {arithmetic}")
+    return result
 
 
 def _numpy_dtype(array: Any) -> Any:
-    """Return the dtype of an overriding object as NumPy's; data frames count as float64."""
+    """Return the dtype of an overriding object as NumPy's; what NumPy does not know is float64."""
     dtype = getattr(array, "dtype", np.float64)
-    return getattr(dtype, "numpy_dtype", dtype)
+    try:
+        return np.dtype(getattr(dtype, "numpy_dtype", dtype))
+    except TypeError:
+        return np.dtype(np.float32 if str(dtype) == "Float32" else np.float64)
 
 
 def evaluate(

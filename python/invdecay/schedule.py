@@ -410,7 +410,7 @@ class InverseTimeDecay:
             for label, value in (("initial", initial), ("final", final), ("steps", steps))
         }
         ratio = values["initial"] / values["final"]
-        if ratio - 1 > np.finfo(arithmetic_dtype(initial, dtype)).max:
+        if ratio - 1 > float(np.finfo(arithmetic_dtype(initial, dtype)).max):
             raise ValueError(f"initial / final must be finite, got {initial!r} / {final!r}")
         return cls(initial, steps, ratio - 1, name=name, dtype=dtype)
 
