@@ -1,62 +1,55 @@
-// The formula on Highway vectors, and the conversions on its two ends.
+// The formula on Highway vectors, and the conversions of its operands and results.
 //
-// Every operation is rounded once to the lanes' type, in the order of the numeric contract, and
-// raises exactly the IEEE flags divide, overflow, underflow and invalid of its scalar twin.
+// Every operation rounds once to the type of the lanes, in the order of the numeric contract. It
+// raises exactly the flags (divide, overflow, underflow, invalid) of the same scalar operation.
+//
+// A comment on a function says what it computes, on which lanes, with which error and range.
 
-#if defined(INVDECAY_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef INVDECAY_KERNELS_INL_H_
-#undef INVDECAY_KERNELS_INL_H_
+#if defined(INVDECAY_DECAY_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef INVDECAY_DECAY_INL_H_
+#undef INVDECAY_DECAY_INL_H_
 #else
-#define INVDECAY_KERNELS_INL_H_
+#define INVDECAY_DECAY_INL_H_
 #endif
 
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "fpenv.h"
 #include "kernels.h"
-#include "parallel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace invdecay {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Largest integer not above v. Lanes: any. Error: none. Range: all, NaN and infinities too.
-// Highway's emulations for the targets without a rounding instruction raise a spurious INVALID.
+// ------------------------------ The formula
+
+// The largest integer not above v. Lanes: any. Error: none. Range: all, NaN and infinities too.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Floor(D d, V v) {
-#if HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  using T = hn::TFromD<D>;
-  const hn::RebindToSigned<D> di;
-  // From 2^(mantissa bits) on, every number is an integer; NaN and infinities compare above too.
-  const V integers_only = hn::Set(d, sizeof(T) == 4 ? T{1 << 23} : T{1LL << 52});
-  const V magnitude = hn::Abs(v);
-  const auto has_fraction =
-      hn::RebindMask(d, hn::Lt(hn::BitCast(di, magnitude), hn::BitCast(di, integers_only)));
-  const V small = hn::IfThenElseZero(has_fraction, v);
-  const V rounded =
-      hn::CopySign(hn::Sub(hn::Add(hn::Abs(small), integers_only), integers_only), small);
-  const V floored =
-      hn::IfThenElse(hn::Gt(rounded, small), hn::Sub(rounded, hn::Set(d, T{1})), rounded);
-  return hn::IfThenElse(has_fraction, floored, v);
+#if HWY_TARGET == HWY_SCALAR
+  // Highway's own scalar floor converts to an integer, which raises INVALID for large numbers.
+  return hn::Set(d, std::floor(hn::GetLane(v)));
 #else
   (void)d;
   return hn::Floor(v);
 #endif
 }
 
-// A divisor used for many quotients. Where `usable`, x / value is had without a division.
+// A divisor of many numbers. Where it is `usable`, Quotient divides by it without a division.
 template <class T>
 struct KnownDivisor {
   T value;
   T reciprocal;
   bool usable;
 
-  // Steps that Quotient multiplies: no product, quotient or remainder of theirs leaves the normal
-  // range, so none raises a flag that x / value does not. Integers, 0 included, are all right.
+  // Quotient multiplies steps between these two, and the step 0. Then no product, quotient or
+  // remainder leaves the normal range, so that none raises a flag that x / value does not raise.
   static constexpr T kMinStep = sizeof(T) == 4 ? T(0x1p-20) : T(0x1p-200);
   static constexpr T kMaxStep = sizeof(T) == 4 ? T(0x1p64) : T(0x1p200);
 
@@ -64,7 +57,7 @@ struct KnownDivisor {
 #if HWY_NATIVE_FMA
     constexpr T kMin = sizeof(T) == 4 ? T(0x1p-40) : T(0x1p-200);
     constexpr T kMax = sizeof(T) == 4 ? T(0x1p40) : T(0x1p200);
-    // These comparisons raise nothing for NaN, as the operators would.
+    // Unlike the operators, these comparisons raise nothing for NaN.
     usable =
         std::isgreaterequal(divisor, kMin) && std::islessequal(divisor, kMax) && RoundsToNearest();
     if (usable) reciprocal = T{1} / divisor;
@@ -78,31 +71,31 @@ HWY_INLINE V Quotient(D, V x, V by) {
   return hn::Div(x, by);
 }
 
-// Whether all steps are in KnownDivisor's open interval. Negative ones are not.
+// Returns whether all steps are between KnownDivisor's bounds. Negative ones are not.
 template <class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
-HWY_INLINE bool AllOrdinary(D d, V x) {
-  // One signed comparison of the bits, moved so that the interval begins at the lowest integer.
+HWY_INLINE bool AllBetweenBounds(D d, V x) {
+  // One signed comparison of the bits, shifted so that the lowest integer stands for kMinStep.
   const hn::RebindToSigned<D> di;
   const hn::RebindToUnsigned<D> du;
   using Bits = hn::TFromD<decltype(du)>;
   const auto bits_of = [&](T value) HWY_ATTR { return hn::BitCast(du, hn::Set(d, value)); };
   const auto lowest = hn::Set(du, Bits{1} << (8 * sizeof(Bits) - 1));
   const auto first = hn::Add(bits_of(KnownDivisor<T>::kMinStep), lowest);
-  const auto moved = hn::Sub(hn::BitCast(du, x), first);
+  const auto shifted = hn::Sub(hn::BitCast(du, x), first);
   const auto end = hn::Sub(bits_of(KnownDivisor<T>::kMaxStep), first);
-  return hn::AllTrue(di, hn::Lt(hn::BitCast(di, moved), hn::BitCast(di, end)));
+  return hn::AllTrue(di, hn::Lt(hn::BitCast(di, shifted), hn::BitCast(di, end)));
 }
 
-// The same bits and flags. Lanes: any. Error: one rounding. Range: all; x holds integers
-// where kIntegers says so.
+// x / by, with the same bits and flags. Lanes: any. Error: one rounding. Range: all. kIntegers
+// promises that x holds integers below 2^64 in magnitude.
 //
-// One correction by the remainder makes of the product with the reciprocal the rounded quotient
-// (Brisebarre, Muller and Raina, IEEE Trans. Computers 53(8), 2004); the argument: cpp/README.md.
+// A product with the reciprocal, corrected once by its remainder, is the correctly rounded quotient
+// (Brisebarre, Muller and Raina, IEEE Trans. Computers 53(8), 2004). cpp/README.md has the proof.
 template <bool kIntegers, class D, class V = hn::Vec<D>, class T = hn::TFromD<D>>
 HWY_INLINE V Quotient(D d, V x, const KnownDivisor<T>& by) {
   const V divisor = hn::Set(d, by.value);
 #if HWY_NATIVE_FMA
-  if (HWY_LIKELY(by.usable && (kIntegers || AllOrdinary(d, x)))) {
+  if (HWY_LIKELY(by.usable && (kIntegers || AllBetweenBounds(d, x)))) {
     const V reciprocal = hn::Set(d, by.reciprocal);
     const V q = hn::Mul(x, reciprocal);
     return hn::MulAdd(hn::NegMulAdd(q, divisor, x), reciprocal, q);
@@ -111,7 +104,7 @@ HWY_INLINE V Quotient(D d, V x, const KnownDivisor<T>& by) {
   return hn::Div(x, divisor);
 }
 
-// How far the schedule has come: the quotient step / decay_steps, floored in the staircase form.
+// The quotient step / decay_steps, floored in the staircase form: p in the numeric contract.
 // Lanes: any. Error: none. Range: all.
 template <Form form, class D, class V = hn::Vec<D>>
 HWY_INLINE V Progress(D d, V quotient) {
@@ -126,11 +119,20 @@ HWY_INLINE V LearningRate(D d, V p, V initial_learning_rate, V decay_rate) {
   return hn::Div(initial_learning_rate, hn::Add(one, hn::Mul(decay_rate, p)));
 }
 
-// ------------------------------ Steps into the arithmetic type, one rounding
+// The whole formula. The divisor is a vector or a KnownDivisor.
+template <Form form, bool kIntegers, class D, class V = hn::Vec<D>, class Divisor>
+HWY_INLINE V LearningRateAt(D d, V step, V initial_learning_rate, const Divisor& decay_steps,
+                            V decay_rate) {
+  const V p = Progress<form>(d, Quotient<kIntegers>(d, step, decay_steps));
+  return LearningRate(d, p, initial_learning_rate, decay_rate);
+}
 
-// Calls convert(part, i) for the lanes of d from lane i on that part has, and joins the results.
-// 64-bit steps, and uint32 on its way to float32, pass through float64 lanes, and so become float32
-// by halves. The halves are joined, as a lane without an element would show its own flags.
+// ------------------------------ Conversions, each with one rounding
+
+// Returns convert(part, i) for the lanes of d from lane i on, with `part` the tag of those lanes.
+// 64-bit integers and uint32 reach float32 through vectors of float64, which hold half as many
+// lanes. They are converted in two halves and joined. Both halves are always full: a lane without
+// an element would raise flags of its own.
 template <class StepT, class D, class Convert>
 HWY_INLINE hn::Vec<D> ByParts(D d, const Convert& convert) {
 #if HWY_TARGET == HWY_SCALAR
@@ -147,34 +149,31 @@ HWY_INLINE hn::Vec<D> ByParts(D d, const Convert& convert) {
 }
 
 // float64 to float32. Lanes: half of the float64 vector's bytes. Error: one rounding. Range: all;
-// overflows to infinity. Highway's scalar form saturates to the largest float instead.
+// large numbers overflow to infinity.
 template <class DF, class V>
 HWY_INLINE hn::Vec<DF> Demote(DF df, V v) {
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  HWY_ALIGN double from[hn::MaxLanes(df)];
-  HWY_ALIGN float to[hn::MaxLanes(df)];
-  hn::Store(v, hn::Rebind<double, DF>(), from);
-  for (size_t i = 0; i < hn::MaxLanes(df); ++i) to[i] = static_cast<float>(from[i]);
-  return hn::Load(df, to);
+#if HWY_TARGET == HWY_SCALAR
+  // Highway's own scalar form gives the largest float instead of infinity.
+  return hn::Set(df, static_cast<float>(hn::GetLane(v)));
 #else
   return hn::DemoteTo(df, v);
 #endif
 }
 
-// Folds the bits that float64 might round away into one sticky bit, far below the last bit of
-// float32: the result converts to float64 exactly and from there to float32 as v would.
+// Sets one bit far below the last bit of float32 where a bit is set that float64 might round away,
+// and clears those. The result converts to float64 exactly, and from there to float32 as v would.
 template <class DI, class V = hn::Vec<DI>>
 HWY_INLINE V FoldForFloat32(DI di, V v) {
   using Int = hn::TFromD<DI>;
-  // Below 2^53 v itself is exact. One signed comparison, moved to begin at the lowest integer.
+  // Below 2^53 v itself is exact. One signed comparison, shifted to begin at the lowest integer.
   const hn::RebindToSigned<DI> ds;
   const hn::RebindToUnsigned<DI> du;
   constexpr std::uint64_t kLowest = std::uint64_t{1} << 63;
   constexpr std::uint64_t kBelowZero = std::is_signed_v<Int> ? std::uint64_t{1} << 53 : 0;
   constexpr std::uint64_t kEnd = kLowest + kBelowZero + (std::uint64_t{1} << 53);
-  const auto moved =
+  const auto shifted =
       hn::BitCast(ds, hn::Add(hn::BitCast(du, v), hn::Set(du, kLowest + kBelowZero)));
-  const auto exact = hn::Lt(moved, hn::Set(ds, static_cast<std::int64_t>(kEnd)));
+  const auto exact = hn::Lt(shifted, hn::Set(ds, static_cast<std::int64_t>(kEnd)));
   if (HWY_LIKELY(hn::AllTrue(ds, exact))) return v;
 
   const V low = hn::And(v, hn::Set(di, Int{0xFFF}));
@@ -183,7 +182,7 @@ HWY_INLINE V FoldForFloat32(DI di, V v) {
   return hn::IfThenElse(hn::RebindMask(di, exact), v, hn::Or(high, sticky));
 }
 
-// Integers, in the lanes of di, to float64 or float32. Error: one rounding. Range: all.
+// Integers in the lanes of di to float64 or float32. Error: one rounding. Range: all.
 template <class D, class DI, class V = hn::Vec<DI>>
 HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
   using Int = hn::TFromD<DI>;
@@ -199,14 +198,14 @@ HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
   } else if constexpr (std::is_same_v<Int, std::int32_t>) {
     return hn::PromoteTo(d, v);
   } else if constexpr (std::is_same_v<Int, std::uint32_t>) {
-    // Shifted into the range of int32 and back, both exact.
+    // Shifted into the range of int32 and back. Both shifts are exact.
     const auto shifted =
         hn::BitCast(hn::RebindToSigned<DI>(), hn::Xor(v, hn::Set(di, 0x80000000u)));
     return hn::Add(hn::PromoteTo(d, shifted), hn::Set(d, 2147483648.0));
   } else if constexpr (std::is_same_v<Int, std::int64_t>) {
     return hn::ConvertTo(d, v);
   } else {
-    // Both halves convert exactly; their sum is the one rounding.
+    // Both halves of the bits convert exactly. Their sum is the one rounding.
     const hn::RebindToSigned<DI> ds;
     const auto high = hn::ConvertTo(d, hn::BitCast(ds, hn::ShiftRight<32>(v)));
     const auto low = hn::ConvertTo(d, hn::BitCast(ds, hn::And(v, hn::Set(di, Int{0xFFFFFFFF}))));
@@ -214,7 +213,7 @@ HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
   }
 }
 
-// The steps from p on, in the lanes of d. Error: one rounding. Range: all.
+// The steps from p on, converted into the lanes of d. Error: one rounding. Range: all.
 template <class D, class StepT>
 HWY_INLINE hn::Vec<D> LoadSteps(D d, const StepT* HWY_RESTRICT p) {
   return ByParts<StepT>(d, [p](auto part, std::size_t i) HWY_ATTR {
