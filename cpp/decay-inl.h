@@ -129,22 +129,22 @@ HWY_INLINE V LearningRateAt(D d, V step, V initial_learning_rate, const Divisor&
 
 // ------------------------------ Conversions, each with one rounding
 
-// Returns convert(part, i) for the lanes of d from lane i on, with `part` the tag of those lanes.
-// 64-bit integers and uint32 reach float32 through vectors of float64, which hold half as many
-// lanes. They are converted in two halves and joined. Both halves are always full: a lane without
-// an element would raise flags of its own.
-template <class StepT, class D, class Convert>
-HWY_INLINE hn::Vec<D> ByParts(D d, const Convert& convert) {
-#if HWY_TARGET == HWY_SCALAR
-  return convert(d, std::size_t{0});
+// Returns whether elements of type From reach the lanes of D in two halves. 64-bit integers and
+// uint32 reach float32 through vectors of float64, which hold half as many lanes.
+template <class From, class D>
+constexpr bool InHalves() {
+  return HWY_TARGET != HWY_SCALAR && std::is_same_v<hn::TFromD<D>, float> &&
+         (sizeof(From) == 8 || std::is_same_v<From, std::uint32_t>);
+}
+
+// Joins two halves into a vector of d.
+template <class D, class V>
+HWY_INLINE hn::Vec<D> Join(D d, V upper, V lower) {
+#if HWY_TARGET == HWY_SCALAR  // has no halves
+  (void)d, (void)upper;
+  return lower;
 #else
-  if constexpr (std::is_same_v<hn::TFromD<D>, float> &&
-                (sizeof(StepT) == 8 || std::is_same_v<StepT, std::uint32_t>)) {
-    const hn::Half<D> half;
-    return hn::Combine(d, convert(half, hn::Lanes(half)), convert(half, std::size_t{0}));
-  } else {
-    return convert(d, std::size_t{0});
-  }
+  return hn::Combine(d, upper, lower);
 #endif
 }
 
@@ -213,20 +213,36 @@ HWY_INLINE hn::Vec<D> ConvertInteger(D d, DI di, V v) {
   }
 }
 
-// The steps from p on, converted into the lanes of d. Error: one rounding. Range: all.
-template <class D, class StepT>
-HWY_INLINE hn::Vec<D> LoadSteps(D d, const StepT* HWY_RESTRICT p) {
-  return ByParts<StepT>(d, [p](auto part, std::size_t i) HWY_ATTR {
-    const hn::Rebind<StepT, decltype(part)> ds;
-    const auto v = hn::LoadU(ds, p + i);
-    if constexpr (std::is_same_v<StepT, hn::TFromD<D>>) {
-      return v;
-    } else if constexpr (std::is_floating_point_v<StepT>) {
-      return hn::PromoteTo(part, v);
-    } else {
-      return ConvertInteger(part, ds, v);
-    }
-  });
+// One vector of elements to the lanes of d. Error: one rounding. Range: all.
+template <class D, class DFrom>
+HWY_INLINE hn::Vec<D> Convert(D d, DFrom d_from, hn::Vec<DFrom> v) {
+  using T = hn::TFromD<D>;
+  using From = hn::TFromD<DFrom>;
+  if constexpr (std::is_same_v<From, T>) {
+    return v;
+  } else if constexpr (std::is_integral_v<From>) {
+    return ConvertInteger(d, d_from, v);
+  } else if constexpr (sizeof(From) < sizeof(T)) {
+    return hn::PromoteTo(d, v);
+  } else {
+    return Demote(d, v);
+  }
+}
+
+// The steps from p on, converted to the lanes of d. Error: one rounding. Range: all.
+template <class D, class Step>
+HWY_INLINE hn::Vec<D> LoadSteps(D d, const Step* HWY_RESTRICT p) {
+  if constexpr (InHalves<Step, D>()) {
+    // Both halves are always full: a lane without an element would raise flags of its own.
+    const hn::Half<D> half;
+    const hn::Rebind<Step, decltype(half)> d_step;
+    const auto lower = Convert(half, d_step, hn::LoadU(d_step, p));
+    const auto upper = Convert(half, d_step, hn::LoadU(d_step, p + hn::Lanes(half)));
+    return Join(d, upper, lower);
+  } else {
+    const hn::Rebind<Step, D> d_step;
+    return Convert(d, d_step, hn::LoadU(d_step, p));
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -82,13 +82,13 @@ struct PartialVector {
   HWY_ALIGN T steps[hn::MaxLanes(hn::ScalableTag<T>())];
 };
 
-// Returns elements [i, i + count) of the steps. The lanes without an element repeat the last one,
-// so that they raise no flag that it does not raise.
-template <class T, class Steps>
-HWY_INLINE PartialVector<T> Gather(const Steps& steps, std::size_t i, std::size_t count) {
+// Returns the first `count` steps. The lanes without an element repeat the last one, so that they
+// raise no flag that it does not raise.
+template <class T, class Step>
+HWY_NOINLINE PartialVector<T> Gather(const Step* steps, std::size_t count) {
   PartialVector<T> part;
   for (std::size_t lane = 0; lane < hn::MaxLanes(hn::ScalableTag<T>()); ++lane) {
-    part.steps[lane] = steps.At(i + std::min(lane, count - 1));
+    part.steps[lane] = static_cast<T>(steps[std::min(lane, count - 1)]);
   }
   return part;
 }
@@ -107,28 +107,65 @@ HWY_NOINLINE void EvaluatePart(const PartialVector<T>& part, const Constants<T>&
   std::memcpy(out, result, count * sizeof(Out));
 }
 
-// Stores the results of n steps in out. Steps has Load, for the vector from element i on; At, for
-// one element; and Prefetch. Steps and constants are copies, which no store to out can change, so
-// that the compiler keeps them in registers.
-template <Form form, bool kStream, class T, class Steps, class Out>
-HWY_INLINE void Evaluate(const Steps steps, const Constants<T> constants, Out* out, std::size_t n) {
+// ------------------------------ The order of elements
+
+// Vectors that a loop evaluates in one direction.
+struct Run {
+  std::size_t vectors;
+  bool backwards;
+};
+
+// Returns how many of the next `vectors` to evaluate in one direction, and in which.
+//
+// A processor takes a load for a possible reader of an earlier store whose address is equal modulo
+// 4,096, and holds it back until that store has finished. A loop that goes forwards meets this
+// where the results lie a little behind the steps, modulo 4,096; one that goes backwards, where
+// they lie a little before them. In the direction returned here the two are at least 2,048 bytes
+// away from that. Where a step and a result differ in size, their distance changes from vector to
+// vector, and the direction with it.
+template <class Step, class Out>
+HWY_INLINE Run NextRun(const Step* steps, const Out* out, std::size_t lanes, std::size_t vectors) {
+  // Compilers vectorise the scalar target's loop, but forwards only.
+  if constexpr (HWY_TARGET == HWY_SCALAR) return {vectors, false};
+  const std::size_t distance =
+      (reinterpret_cast<std::uintptr_t>(out) - reinterpret_cast<std::uintptr_t>(steps)) % 4096;
+  const bool backwards = distance < 2048;
+  if constexpr (sizeof(Step) == sizeof(Out)) return {vectors, backwards};
+  constexpr bool kFalls = sizeof(Step) > sizeof(Out);
+  constexpr std::size_t kChange = kFalls ? sizeof(Step) - sizeof(Out) : sizeof(Out) - sizeof(Step);
+  const std::size_t until_turn = kFalls ? distance % 2048 : 2047 - distance % 2048;
+  return {std::min(vectors, until_turn / (kChange * lanes) + 1), backwards};
+}
+
+// Stores the results of n steps that lie side by side in out.
+template <Form form, bool kStream, class T, class Step, class Out>
+HWY_INLINE void Evaluate(const Step* steps, const Constants<T> constants, Out* out, std::size_t n) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  std::size_t i = 0;
   if constexpr (kStream) {
-    i = std::min(n, UntilAligned(OutTag<Out, decltype(d)>(), out));
-    if (i > 0) EvaluatePart<form>(Gather<T>(steps, 0, i), constants, out, i);
+    const std::size_t head = std::min(n, UntilAligned(OutTag<Out, decltype(d)>(), out));
+    if (head > 0) EvaluatePart<form>(Gather<T>(steps, head), constants, out, head);
+    steps += head;
+    out += head;
+    n -= head;
   }
   const auto lr = hn::Set(d, constants.initial_learning_rate);
   const auto rate = hn::Set(d, constants.decay_rate);
-  for (; i + lanes <= n; i += lanes) {
-    if constexpr (kStream) steps.Prefetch(i);
-    StoreTo<kStream>(d,
-                     LearningRateAt<form, Steps::kIntegers>(d, steps.Load(d, i), lr,
-                                                            constants.decay_steps, rate),
-                     out + i);
+  for (std::size_t vectors = n / lanes; vectors > 0;) {
+    const Run run = NextRun(steps, out, lanes, vectors);
+    const auto stride = static_cast<std::ptrdiff_t>(run.backwards ? 0 - lanes : lanes);
+    std::ptrdiff_t i = run.backwards ? static_cast<std::ptrdiff_t>((run.vectors - 1) * lanes) : 0;
+    for (std::size_t left = run.vectors; left > 0; --left, i += stride) {
+      const auto v = LearningRateAt<form, std::is_integral_v<Step>>(d, LoadSteps(d, steps + i), lr,
+                                                                    constants.decay_steps, rate);
+      StoreTo<kStream>(d, v, out + i);
+    }
+    steps += run.vectors * lanes;
+    out += run.vectors * lanes;
+    vectors -= run.vectors;
   }
-  if (i < n) EvaluatePart<form>(Gather<T>(steps, i, n - i), constants, out + i, n - i);
+  const std::size_t tail = n % lanes;
+  if (tail > 0) EvaluatePart<form>(Gather<T>(steps, tail), constants, out, tail);
   if constexpr (kStream) hwy::FlushStream();
 }
 

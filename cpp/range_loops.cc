@@ -25,42 +25,14 @@ HWY_BEFORE_NAMESPACE();
 namespace invdecay {
 namespace HWY_NAMESPACE {
 
-// The steps start + i * step. Index is a type that holds all of them exactly: an integer type or,
-// up to 2^52, where distances are exact too, double.
-template <class T, class Index>
+// The steps start + i * step, computed modulo 2^64: a sum that leaves int64 on the way returns.
 struct RangeSteps {
-  static constexpr bool kIntegers = true;
   std::int64_t start, step;
-  HWY_ALIGN Index offsets[hn::MaxLanes(hn::ScalableTag<T>())];  // lane * step, modulo 2^bits
 
-  RangeSteps(std::int64_t first, std::int64_t distance) : start(first), step(distance) {
-    for (std::size_t lane = 0; lane < hn::MaxLanes(hn::ScalableTag<T>()); ++lane) {
-      offsets[lane] = static_cast<Index>(Sum(0, lane));
-    }
-  }
-  // Modulo 2^64: a sum that leaves int64 on the way returns to it.
-  HWY_INLINE std::int64_t Sum(std::int64_t from, std::size_t i) const {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(from) +
+  std::int64_t operator[](std::size_t i) const {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(start) +
                                      i * static_cast<std::uint64_t>(step));
   }
-  HWY_INLINE std::int64_t IndexAt(std::size_t i) const { return Sum(start, i); }
-  template <class D>
-  HWY_INLINE hn::Vec<D> Load(D d, std::size_t i) const {
-    return ByParts<Index>(d, [&](auto part, std::size_t first) HWY_ATTR {
-      const hn::Rebind<Index, decltype(part)> d_index;
-      const auto from = hn::Set(d_index, static_cast<Index>(IndexAt(i + first)));
-      const auto index = hn::Add(from, hn::LoadU(d_index, offsets));
-      if constexpr (std::is_same_v<Index, T>) {
-        return index;
-      } else if constexpr (std::is_same_v<Index, double>) {
-        return Demote(part, index);
-      } else {
-        return ConvertInteger(part, d_index, index);
-      }
-    });
-  }
-  HWY_INLINE T At(std::size_t i) const { return static_cast<T>(IndexAt(i)); }
-  HWY_INLINE void Prefetch(std::size_t) const {}
 };
 
 // ------------------------------ Wide stairs
@@ -88,21 +60,21 @@ HWY_NOINLINE void Fill(Out* out, std::size_t n, Out value) {
 // Elements [begin, end) of a staircase: one evaluation and one fill for each stair. The stair is
 // monotone in the step in every rounding mode. So its end is guessed from its width and checked on
 // both sides; where the guess is wrong, a bisection finds it.
-template <bool kStream, class T, class Steps, class Out>
-void FillStairs(const Steps& steps, const Hyperparameters<T>& hyper, Out* out, std::size_t begin,
-                std::size_t end) {
+template <bool kStream, class T, class Out>
+void FillStairs(const RangeSteps& steps, const Hyperparameters<T>& hyper, Out* out,
+                std::size_t begin, std::size_t end) {
   const hn::ScalableTag<T> d;
   const auto decay_steps = hn::Set(d, hyper.decay_steps);
   const auto stair_at = [&](std::size_t i) HWY_ATTR {
-    const auto q = Quotient<true>(d, hn::Set(d, steps.At(i)), decay_steps);
+    const auto q = Quotient<true>(d, hn::Set(d, static_cast<T>(steps[i])), decay_steps);
     return hn::GetLane(Progress<Form::kStaircase>(d, q));
   };
   while (begin < end) {
     const T stair = stair_at(begin);
     const double edge = (static_cast<double>(stair) + (steps.step > 0 ? 1 : 0)) *
                         static_cast<double>(hyper.decay_steps);
-    const double width = std::ceil((edge - static_cast<double>(steps.IndexAt(begin))) /
-                                   static_cast<double>(steps.step));
+    const double width =
+        std::ceil((edge - static_cast<double>(steps[begin])) / static_cast<double>(steps.step));
     std::size_t next = end;
     if (width < static_cast<double>(end - begin)) {
       next = begin + (width > 1 ? static_cast<std::size_t>(width) : 1);
@@ -131,23 +103,75 @@ void FillStairs(const Steps& steps, const Hyperparameters<T>& hyper, Out* out, s
 template <class T, class Out>
 struct RangeCall {
   Out* out;
-  std::int64_t start, step;
+  RangeSteps steps;
   Hyperparameters<T> hyper;
 };
 
 template <bool kStream, class T, class Out>
 void EvaluateStairs(const void* context, std::size_t begin, std::size_t end) {
   const auto& call = *static_cast<const RangeCall<T, Out>*>(context);
-  FillStairs<kStream>(RangeSteps<T, std::int64_t>(call.start, call.step), call.hyper, call.out,
-                      begin, end);
+  FillStairs<kStream>(call.steps, call.hyper, call.out, begin, end);
 }
 
+// The steps from number i on, in the lanes of d.
+template <class D>
+HWY_INLINE hn::Vec<D> Indices(D d, const RangeSteps& steps, std::size_t i) {
+  using Index = hn::TFromD<D>;
+  HWY_ALIGN Index index[hn::MaxLanes(d)];
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) {
+    index[lane] = static_cast<Index>(steps[i + lane]);
+  }
+  return hn::Load(d, index);
+}
+
+// Elements [begin, end) of a range. Index is a type that holds all of its steps exactly: an integer
+// type or, up to 2^52, double. A vector of indices goes from vector to vector by an addition, which
+// is exact.
 template <Form form, bool kStream, class T, class Out, class Index>
 void EvaluateRange(const void* context, std::size_t begin, std::size_t end) {
   const auto& call = *static_cast<const RangeCall<T, Out>*>(context);
-  const RangeSteps<T, Index> whole(call.start, call.step);
-  Evaluate<form, kStream>(RangeSteps<T, Index>(whole.IndexAt(begin), call.step),
-                          Constants<T>(call.hyper), call.out + begin, end - begin);
+  const RangeSteps steps = call.steps;
+  const Constants<T> constants(call.hyper);
+  Out* const out = call.out;
+  const hn::ScalableTag<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto evaluate_part = [&](std::size_t i, std::size_t count) {
+    PartialVector<T> part;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      part.steps[lane] = static_cast<T>(steps[i + std::min(lane, count - 1)]);
+    }
+    EvaluatePart<form>(part, constants, out + i, count);
+  };
+  std::size_t i = begin;
+  if constexpr (kStream) {
+    const std::size_t head =
+        std::min(end - begin, UntilAligned(OutTag<Out, decltype(d)>(), out + i));
+    if (head > 0) evaluate_part(i, head);
+    i += head;
+  }
+  const auto lr = hn::Set(d, constants.initial_learning_rate);
+  const auto rate = hn::Set(d, constants.decay_rate);
+  constexpr bool kHalves = InHalves<Index, decltype(d)>();
+  const std::conditional_t<kHalves, hn::Half<decltype(d)>, decltype(d)> part;
+  const hn::Rebind<Index, decltype(part)> d_index;
+  auto index = Indices(d_index, steps, i);
+  auto upper = kHalves ? Indices(d_index, steps, i + lanes / 2) : index;
+  const auto distance = hn::Set(d_index, static_cast<Index>(RangeSteps{0, steps.step}[lanes]));
+  const auto store = [&](auto step, std::size_t at) HWY_ATTR {
+    StoreTo<kStream>(d, LearningRateAt<form, true>(d, step, lr, constants.decay_steps, rate),
+                     out + at);
+  };
+  for (; i + lanes <= end; i += lanes) {
+    if constexpr (kHalves) {
+      store(Join(d, Convert(part, d_index, upper), Convert(part, d_index, index)), i);
+      upper = hn::Add(upper, distance);
+    } else {
+      store(Convert(d, d_index, index), i);
+    }
+    index = hn::Add(index, distance);
+  }
+  if (i < end) evaluate_part(i, end - i);
+  if constexpr (kStream) hwy::FlushStream();
 }
 
 // The body for a range whose steps are all from low to high.
@@ -165,7 +189,7 @@ template <Form form, class T, class Out>
 void Loop(void* out, std::size_t n, std::int64_t start, std::int64_t step,
           const Hyperparameters<double>& hyper, const Resources& resources) {
   if (n == 0) return;
-  RangeCall<T, Out> call{static_cast<Out*>(out), start, step, {}};
+  RangeCall<T, Out> call{static_cast<Out*>(out), {start, step}, {}};
   bool wide_stairs = false;
   {
     // The flags of a call are those of the schedule, not of these preparations.

@@ -25,25 +25,6 @@ namespace HWY_NAMESPACE {
 
 // ------------------------------ Contiguous steps and results, constant hyperparameters
 
-// The steps that an array holds.
-template <class T, class Step>
-struct StoredSteps {
-  static constexpr bool kIntegers = std::is_integral_v<Step>;
-  const Step* data;
-
-  template <class D>
-  HWY_INLINE hn::Vec<D> Load(D d, std::size_t i) const {
-    return LoadSteps(d, data + i);
-  }
-  HWY_INLINE T At(std::size_t i) const { return static_cast<T>(data[i]); }
-  HWY_INLINE void Prefetch(std::size_t i) const {
-    // An address past the array is harmless; a pointer past it is undefined, hence the integer.
-    constexpr std::uintptr_t kAhead = 2048;
-    hwy::Prefetch(
-        reinterpret_cast<const Step*>(reinterpret_cast<std::uintptr_t>(data + i) + kAhead));
-  }
-};
-
 template <class T, class Step>
 struct ContiguousCall {
   const Step* steps;
@@ -54,8 +35,7 @@ struct ContiguousCall {
 template <Form form, bool kStream, class T, class Step>
 void EvaluateContiguous(const void* context, std::size_t begin, std::size_t end) {
   const auto& call = *static_cast<const ContiguousCall<T, Step>*>(context);
-  Evaluate<form, kStream>(StoredSteps<T, Step>{call.steps + begin}, call.constants,
-                          call.out + begin, end - begin);
+  Evaluate<form, kStream>(call.steps + begin, call.constants, call.out + begin, end - begin);
 }
 
 // ------------------------------ Any other strides
@@ -78,9 +58,8 @@ HWY_NOINLINE void Copy(const char* from, std::intptr_t stride, T* to, std::size_
       hn::StoreU(LoadSteps(d, data + i), d, to + i);
     }
   }
-  for (; i < count; ++i) {
-    to[i] = static_cast<T>(ValueAt<Stored>(from + static_cast<std::intptr_t>(i) * stride));
-  }
+  from += static_cast<std::intptr_t>(i) * stride;
+  for (; i < count; ++i, from += stride) to[i] = static_cast<T>(ValueAt<Stored>(from));
 }
 
 template <class T>
@@ -127,11 +106,17 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
       }
       std::fill(block + copied, block + (stride == 0 ? longest : padded), block[copied - 1]);
     }
+    // Local pointers, which no store to out can change.
+    const T* const steps = operands[kStep];
+    const T* const lr = operands[kInitialLearningRate];
+    const T* const decay_steps = operands[kDecaySteps];
+    const T* const rate = operands[kDecayRate];
+    T* const out = operands[kOut];
     for (std::size_t j = 0; j < padded; j += lanes) {
-      const auto v = LearningRateAt<form, false>(
-          d, hn::LoadU(d, operands[kStep] + j), hn::LoadU(d, operands[kInitialLearningRate] + j),
-          hn::LoadU(d, operands[kDecaySteps] + j), hn::LoadU(d, operands[kDecayRate] + j));
-      hn::StoreU(v, d, operands[kOut] + j);
+      const auto v =
+          LearningRateAt<form, false>(d, hn::LoadU(d, steps + j), hn::LoadU(d, lr + j),
+                                      hn::LoadU(d, decay_steps + j), hn::LoadU(d, rate + j));
+      hn::StoreU(v, d, out + j);
     }
     if (operands[kOut] != blocks[kOut]) continue;
     for (std::size_t j = 0; j < count; ++j) {
