@@ -180,6 +180,22 @@ const std::array<Method, kNumVectorMethods + 2>& Methods() {
   return all;
 }
 
+// A call of ceiling_run.
+struct Move {
+  Mover mover;
+  std::uint32_t* out;
+  const std::uint32_t* in;
+  std::size_t words_written, words_read;  // per element; the latter in elements of out
+};
+
+void MovePart(const void* context, std::size_t begin, std::size_t end) {
+  const Move& move = *static_cast<const Move*>(context);
+  const std::size_t words = move.words_written;
+  move.mover(move.out + begin * words,
+             move.in == nullptr ? nullptr : move.in + begin * words * move.words_read,
+             (end - begin) * words);
+}
+
 }  // namespace invdecay
 
 extern "C" {
@@ -203,11 +219,8 @@ __attribute__((visibility("default"))) bool ceiling_run(std::size_t method, void
   const std::size_t words = out_bytes / sizeof(std::uint32_t);
   auto* to = static_cast<std::uint32_t*>(out);
   const auto* from = static_cast<const std::uint32_t*>(in);
-  invdecay::this_thread_limit = threads;
-  invdecay::ParallelFor(n, in_bytes + out_bytes, [=](std::size_t begin, std::size_t end) {
-    mover(to + begin * words, from == nullptr ? nullptr : from + begin * words * job,
-          (end - begin) * words);
-  });
+  const invdecay::Move move{mover, to, from, words, job};
+  invdecay::ParallelFor(n, in_bytes + out_bytes, threads, invdecay::MovePart, &move);
   return true;
 }
 

@@ -3,26 +3,27 @@
 #include <pybind11/pybind11.h>
 
 #include <string>
-#include <vector>
 
 #include "kernels.h"
-#include "parallel.h"
+#include "processors.h"
 #include "ufunc.h"
 
 namespace py = pybind11;
 
 namespace {
 
-constexpr const char* kContinuousDoc =
-    R"(Learning rate of the continuous inverse-time-decay schedule.
+std::string UfuncDoc(const char* form, const char* progress) {
+  return std::string("Return the learning rate of the ") + form +
+         R"( inverse-time-decay schedule.
 
-``initial_learning_rate / (1 + decay_rate * (step / decay_steps))``, each operation rounded to the
-dtype of the result: the promotion of the arguments, or ``dtype``, either of float32 and float64.
+``initial_learning_rate / (1 + decay_rate * )" +
+         progress + R"()``. Each operation rounds to the dtype of the
+result, which is float32 or float64: ``dtype``, or else the promotion of the arguments.
 
 Parameters
 ----------
 step, initial_learning_rate, decay_steps, decay_rate : array_like
-    Broadcast against each other.
+    They are broadcast against each other.
 **kwargs
     As for every NumPy ufunc: ``out``, ``where``, ``casting``, ``order``, ``dtype``, ``subok``.
 
@@ -33,45 +34,28 @@ ndarray or scalar
 
 See Also
 --------
-invdecay.inverse_time_decay : the same under one name, with checked hyperparameters.)";
-
-constexpr const char* kStaircaseDoc = R"(Learning rate of the staircase inverse-time-decay schedule.
-
-``initial_learning_rate / (1 + decay_rate * floor(step / decay_steps))``, each operation rounded to
-the dtype of the result: the promotion of the arguments, or ``dtype``, either of float32 and float64.
-
-Parameters
-----------
-step, initial_learning_rate, decay_steps, decay_rate : array_like
-    Broadcast against each other.
-**kwargs
-    As for every NumPy ufunc: ``out``, ``where``, ``casting``, ``order``, ``dtype``, ``subok``.
-
-Returns
--------
-ndarray or scalar
-    Of the arguments' broadcast shape.
-
-See Also
---------
-invdecay.inverse_time_decay : the same under one name, with checked hyperparameters.)";
+invdecay.inverse_time_decay : Both forms under one name, with checked hyperparameters.)";
+}
 
 // The public functions of one SIMD target.
 struct TargetKernels {
   const invdecay::Kernels* kernels;
   py::object continuous_decay, staircase_decay;
 
-  explicit TargetKernels(invdecay::Kernels& of)
+  explicit TargetKernels(const invdecay::Kernels& of)
       : kernels(&of),
-        continuous_decay(invdecay::MakeUfunc(of.loops[0], "continuous_decay", kContinuousDoc)),
-        staircase_decay(invdecay::MakeUfunc(of.loops[1], "staircase_decay", kStaircaseDoc)) {}
+        continuous_decay(invdecay::MakeUfunc(of, invdecay::Form::kContinuous, "continuous_decay",
+                                             UfuncDoc("continuous", "(step / decay_steps)"))),
+        staircase_decay(invdecay::MakeUfunc(of, invdecay::Form::kStaircase, "staircase_decay",
+                                            UfuncDoc("staircase", "floor(step / decay_steps)"))) {}
 };
 
 TargetKernels KernelsFor(const std::string& target) {
-  for (invdecay::Kernels& kernels : invdecay::AllKernels()) {
+  for (const invdecay::Kernels& kernels : invdecay::AllKernels()) {
     if (target == kernels.target) return TargetKernels(kernels);
   }
-  throw py::value_error("no such target on this machine: " + target);
+  throw py::value_error("target must be one of those that this processor runs, got '" + target +
+                        "'");
 }
 
 py::tuple TargetNames() {
@@ -80,12 +64,10 @@ py::tuple TargetNames() {
   return names;
 }
 
-int LimitThisThread(int n) { return std::exchange(invdecay::this_thread_limit, n); }
-
 }  // namespace
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
-  if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) throw py::error_already_set();
+  invdecay::ImportNumPy();
 
   py::class_<TargetKernels>(m, "Kernels")
       .def_readonly("continuous_decay", &TargetKernels::continuous_decay)
@@ -105,13 +87,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.attr("targets") = TargetNames();
   m.def("kernels", KernelsFor, py::arg("target"));
 
-  m.def("report_flags", [](const char* name, int flags) {
-    if (flags != 0 && PyUFunc_GiveFloatingpointErrors(name, flags) < 0)
-      throw py::error_already_set();
-  });
-  m.def("set_num_threads", [](int n) { invdecay::process_thread_limit = n; });
+  m.def("report_flags", invdecay::ReportFlags, py::arg("name"), py::arg("flags"));
+  m.def("set_num_threads", invdecay::SetProcessThreadLimit, py::arg("n"));
   m.def("get_num_threads", invdecay::ThreadLimit);
-  m.def("limit_this_thread", LimitThisThread);
+  m.def("limit_this_thread", invdecay::SetThisThreadLimit, py::arg("n"));
 
   py::dict build;
   build["compiler"] = INVDECAY_COMPILER;

@@ -8,52 +8,54 @@
 #include <limits>
 #include <mutex>
 #include <thread>
-#include <type_traits>
-#include <utility>
 #include <vector>
 
+#include "fpenv.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "processors.h"
 #include "reference.h"
 
 namespace invdecay::check {
 
 // ------------------------------ Loops by type
 
-template <class Wanted, class List, std::size_t... I>
-constexpr std::size_t IndexIn(std::index_sequence<I...>) {
-  std::size_t found = sizeof...(I);
-  (void)((std::is_same_v<Wanted, std::tuple_element_t<I, List>> && (found = I, true)) || ...);
-  return found;
-}
-
 template <class T, class Step>
-UfuncLoop LoopOf(const Kernels& kernels, Form form) {
-  constexpr std::size_t kIndex =
-      IndexIn<Signature<T, Step>, Signatures>(std::make_index_sequence<kNumLoops>());
-  static_assert(kIndex < kNumLoops);
-  return kernels.loops[static_cast<std::size_t>(form)][kIndex];
+ArrayFunction* ArrayLoopOf(const Kernels& kernels, Form form) {
+  for (const ArrayLoop& loop : kernels.array_loops) {
+    if (loop.form == form && loop.step == DTypeOf<Step>() && loop.result == DTypeOf<T>()) {
+      return loop.function;
+    }
+  }
+  std::abort();
 }
 
 template <class T, class Out>
-RangeLoop RangeLoopOf(const Kernels& kernels, Form form) {
-  constexpr std::size_t kIndex =
-      IndexIn<RangeSignature<T, Out>, RangeSignatures>(std::make_index_sequence<kNumRangeLoops>());
-  static_assert(kIndex < kNumRangeLoops);
-  return kernels.range_loops[static_cast<std::size_t>(form)][kIndex];
+RangeFunction* RangeLoopOf(const Kernels& kernels, Form form) {
+  for (const RangeLoop& loop : kernels.range_loops) {
+    if (loop.form == form && loop.arithmetic == DTypeOf<T>() && loop.result == DTypeOf<Out>()) {
+      return loop.function;
+    }
+  }
+  std::abort();
+}
+
+// What a call uses unless a check says otherwise.
+inline Resources AllResources() {
+  static const Resources resources{AvailableProcessors(), LastLevelCacheBytes()};
+  return resources;
 }
 
 // Contiguous steps and results, one set of hyperparameters.
 template <class T, class Step>
 void Evaluate(const Kernels& kernels, Form form, const Step* steps, T* out, std::size_t n,
-              Hyperparameters<T> h) {
-  char* operands[kNumOperands] = {
+              Hyperparameters<T> h, const Resources& resources = AllResources()) {
+  char* const operands[kNumOperands] = {
       const_cast<char*>(reinterpret_cast<const char*>(steps)),
       reinterpret_cast<char*>(&h.initial_learning_rate), reinterpret_cast<char*>(&h.decay_steps),
       reinterpret_cast<char*>(&h.decay_rate), reinterpret_cast<char*>(out)};
-  const auto count = static_cast<std::intptr_t>(n);
   const std::intptr_t strides[kNumOperands] = {sizeof(Step), 0, 0, 0, sizeof(T)};
-  LoopOf<T, Step>(kernels, form)(operands, &count, strides, nullptr);
+  ArrayLoopOf<T, Step>(kernels, form)(operands, n, strides, resources);
 }
 
 // ------------------------------ Mismatches

@@ -20,8 +20,7 @@ int main(int argc, char** argv) {
     table.resize(kLong);
     Reference(form, steps.data(), table.data(), kLong, h);
   }
-  process_thread_limit = 3;
-  AllKernels();
+  const Resources resources{3, LastLevelCacheBytes()};
   Mismatches mismatches;
   std::atomic<std::uint64_t> next{0};
   const auto work = [&] {
@@ -34,9 +33,9 @@ int main(int argc, char** argv) {
       const std::size_t n = i % 151 == 0 ? (range ? kLong : kLong / 2) : kShort + i % 67;
       if (range) {
         const Hyperparameters<double> wide{h.initial_learning_rate, h.decay_steps, h.decay_rate};
-        RangeLoopOf<float, float>(kernels, form)(out.data(), n, 0, 1, wide);
+        RangeLoopOf<float, float>(kernels, form)(out.data(), n, 0, 1, wide, resources);
       } else {
-        Evaluate(kernels, form, steps.data(), out.data(), n, h);
+        Evaluate(kernels, form, steps.data(), out.data(), n, h, resources);
       }
       mismatches.Compare(kernels.target, form, steps.data(), h, out.data(),
                          expected[static_cast<std::size_t>(form)].data(), n);

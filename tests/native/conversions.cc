@@ -83,7 +83,6 @@ void CheckNearTies(std::uint64_t count, Mismatches& mismatches) {
 int main(int argc, char** argv) {
   const std::uint64_t stride = CountArgument(argc, argv, 1);
   const std::uint64_t count = CountArgument(argc, argv, 2);
-  AllKernels();
   Mismatches mismatches;
   CheckAll32<float, std::int32_t>(stride, mismatches);
   CheckAll32<float, std::uint32_t>(stride, mismatches);

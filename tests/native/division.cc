@@ -65,7 +65,6 @@ void CheckDivisor(std::uint64_t d, int exponent, std::uint64_t count, Mismatches
 int main(int argc, char** argv) {
   const std::uint64_t stride = CountArgument(argc, argv, 1);
   const std::uint64_t doubles = CountArgument(argc, argv, 2);
-  AllKernels();
   Mismatches mismatches;
   constexpr std::uint64_t kPerDivisor = 32, kBatch = 256;
   const std::uint64_t floats = (std::uint64_t{1} << 22) / stride;  // odd mantissas of 24 bits

@@ -54,8 +54,8 @@ bool TryRange(const std::string& name, const Kernels& kernels, const Request& re
               const char* wanted) {
   if (name != wanted) return false;
   std::vector<Out> out(request.n);
-  RangeLoopOf<T, Out>(kernels, kForms[request.staircase])(out.data(), request.n, request.start,
-                                                          request.step, request.hyper);
+  RangeLoopOf<T, Out>(kernels, kForms[request.staircase])(
+      out.data(), request.n, request.start, request.step, request.hyper, AllResources());
   std::fwrite(out.data(), sizeof(Out), request.n, stdout);
   return true;
 }

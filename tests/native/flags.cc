@@ -57,7 +57,7 @@ template <class T, class Step>
 }
 
 template <class T, class Step>
-void CheckArray(Random& random, Form form, std::size_t n, std::uint64_t mode_number,
+void CheckArray(Random& random, Form form, std::size_t n, std::uint64_t mode_number, int threads,
                 Mismatches& mismatches) {
   const std::uint64_t one_in = random.Below(4) == 0 ? 2 : n + 1;
   std::vector<Step> steps(n);
@@ -85,15 +85,14 @@ void CheckArray(Random& random, Form form, std::size_t n, std::uint64_t mode_num
       return static_cast<std::intptr_t>(hyper[k].size() == 1 && n != 1 ? 0 : sizeof(T));
     };
     const std::intptr_t strides[] = {sizeof(Step), stride(0), stride(1), stride(2), sizeof(T)};
-    const auto count = static_cast<std::intptr_t>(n);
     std::feclearexcept(FE_ALL_EXCEPT);
-    LoopOf<T, Step>(kernels, form)(operands, &count, strides, nullptr);
+    ArrayLoopOf<T, Step>(kernels, form)(operands, n, strides, {threads, LastLevelCacheBytes()});
     const int raised = Raised();
     char where[160];
     std::snprintf(where, sizeof where,
                   "flags %x instead of %x, %zu elements, %d threads, mode %d, varying %d, %zu-byte "
                   "steps to %zu",
-                  static_cast<unsigned>(raised), static_cast<unsigned>(flags), n, ThreadLimit(),
+                  static_cast<unsigned>(raised), static_cast<unsigned>(flags), n, threads,
                   static_cast<int>(mode_number), static_cast<int>(varying), sizeof(Step),
                   sizeof(T));
     if (raised != flags) mismatches.Add(kernels.target, form, where);
@@ -111,24 +110,24 @@ void CheckArray(Random& random, Form form, std::size_t n, std::uint64_t mode_num
 
 void CheckAnyLoop(Random& random, std::uint64_t i, std::size_t n, Mismatches& mismatches) {
   constexpr int kThreads[] = {1, 2, 3, 8};
-  this_thread_limit = kThreads[i % std::size(kThreads)];
+  const int threads = kThreads[i % std::size(kThreads)];
   const Form form = kForms[i / 4 % 2];
   const std::uint64_t mode = random.Below(2) ? random.Below(16) : 0;
   switch (random.Below(7)) {
     case 0:
-      return CheckArray<double, std::int64_t>(random, form, n, mode, mismatches);
+      return CheckArray<double, std::int64_t>(random, form, n, mode, threads, mismatches);
     case 1:
-      return CheckArray<float, std::int64_t>(random, form, n, mode, mismatches);
+      return CheckArray<float, std::int64_t>(random, form, n, mode, threads, mismatches);
     case 2:
-      return CheckArray<float, std::uint64_t>(random, form, n, mode, mismatches);
+      return CheckArray<float, std::uint64_t>(random, form, n, mode, threads, mismatches);
     case 3:
-      return CheckArray<float, std::int32_t>(random, form, n, mode, mismatches);
+      return CheckArray<float, std::int32_t>(random, form, n, mode, threads, mismatches);
     case 4:
-      return CheckArray<double, float>(random, form, n, mode, mismatches);
+      return CheckArray<double, float>(random, form, n, mode, threads, mismatches);
     case 5:
-      return CheckArray<double, double>(random, form, n, mode, mismatches);
+      return CheckArray<double, double>(random, form, n, mode, threads, mismatches);
     default:
-      return CheckArray<float, float>(random, form, n, mode, mismatches);
+      return CheckArray<float, float>(random, form, n, mode, threads, mismatches);
   }
 }
 
@@ -136,7 +135,6 @@ void CheckAnyLoop(Random& random, std::uint64_t i, std::size_t n, Mismatches& mi
 
 int main(int argc, char** argv) {
   const std::uint64_t arrays = CountArgument(argc, argv, 1);
-  AllKernels();
   Mismatches mismatches;
   OnEveryProcessor(arrays, [&](std::uint64_t i) {
     Random random(i + 1);

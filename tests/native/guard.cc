@@ -113,7 +113,7 @@ void CheckRangeLoop(std::size_t lengths, Mismatches& mismatches,
         ForEachPlace<Out, char[kLine]>(1, [&](const Places& places) {
           auto* to = out.Place<Out>(n, places.out, places.at_end);
           for (const Kernels& kernels : AllKernels()) {
-            RangeLoopOf<T, Out>(kernels, form)(to, n, -5, 3, h);
+            RangeLoopOf<T, Out>(kernels, form)(to, n, -5, 3, h, AllResources());
             if (!out.OnlyWritten(to, n * sizeof(Out))) {
               mismatches.Add(kernels.target, form, "written beside a range's results");
               out.Clear();
@@ -128,7 +128,7 @@ void CheckRangeLoop(std::size_t lengths, Mismatches& mismatches,
 
 // Arrays whose stores bypass the cache, split over threads.
 void CheckLarge(Mismatches& mismatches, std::atomic<std::uint64_t>& tried) {
-  stream_past = 1 << 22;
+  const Resources resources{AvailableProcessors(), 1 << 22};
   const std::size_t n = (std::size_t{12} << 20) / sizeof(float) + 13;
   const Hyperparameters<float> h = In<float>(kHyper);
   GuardedPages in(n * sizeof(float) + kLine), out(n * sizeof(float) + kLine);
@@ -137,11 +137,12 @@ void CheckLarge(Mismatches& mismatches, std::atomic<std::uint64_t>& tried) {
     auto* to = out.Place<float>(n, kLine - 4 - offset, true);
     for (std::size_t i = 0; i < n; ++i) from[i] = static_cast<float>(i);
     for (const Kernels& kernels : AllKernels()) {
-      Evaluate(kernels, Form::kContinuous, from, to, n, h);
+      Evaluate(kernels, Form::kContinuous, from, to, n, h, resources);
       if (!out.OnlyWritten(to, n * sizeof(float))) {
         mismatches.Add(kernels.target, Form::kContinuous, "written beside a large result");
       }
-      RangeLoopOf<float, float>(kernels, Form::kStaircase)(to, n, 0, 1, {0.1, 1000, 0.5});
+      RangeLoopOf<float, float>(kernels, Form::kStaircase)(to, n, 0, 1, {0.1, 1000, 0.5},
+                                                           resources);
       if (!out.OnlyWritten(to, n * sizeof(float))) {
         mismatches.Add(kernels.target, Form::kStaircase, "written beside a large range");
       }
@@ -155,7 +156,6 @@ void CheckLarge(Mismatches& mismatches, std::atomic<std::uint64_t>& tried) {
 int main(int argc, char** argv) {
   const std::size_t lengths = CountArgument(argc, argv, 1);
   const std::uint64_t stride = CountArgument(argc, argv, 2);
-  AllKernels();
   Mismatches mismatches;
   std::atomic<std::uint64_t> tried{0};
   CheckLoop<float, float>(lengths, stride, mismatches, tried);

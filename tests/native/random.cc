@@ -74,7 +74,6 @@ void Check(std::uint64_t steps, Mismatches& mismatches) {
 
 int main(int argc, char** argv) {
   const std::uint64_t steps = CountArgument(argc, argv, 1);
-  AllKernels();
   Mismatches mismatches;
   Check<double, double>(steps, mismatches);
   Check<double, float>(steps, mismatches);

@@ -96,7 +96,8 @@ void CheckRange(Form form, const Steps& steps, const Hyperparameters<double>& h,
   const int flags = Raised();
   for (const Kernels& kernels : AllKernels()) {
     std::feclearexcept(FE_ALL_EXCEPT);
-    RangeLoopOf<T, Out>(kernels, form)(actual.data(), steps.n, steps.start, steps.step, h);
+    RangeLoopOf<T, Out>(kernels, form)(actual.data(), steps.n, steps.start, steps.step, h,
+                                       {AvailableProcessors(), 1 << 22});
     const int raised = Raised();
     char where[200];
     std::snprintf(where, sizeof where,
@@ -133,8 +134,6 @@ void Check(std::uint64_t ranges, Mismatches& mismatches) {
 
 int main(int argc, char** argv) {
   const std::uint64_t ranges = CountArgument(argc, argv, 1);
-  AllKernels();
-  stream_past = 1 << 22;
   Mismatches mismatches;
   Check<double, double>(ranges, mismatches);
   Check<double, float>(ranges, mismatches);

@@ -4,6 +4,8 @@
 //   sweep SETS HASHES    the first SETS sets of hyperparameters; the file of known hashes
 
 #include <chrono>
+#include <fstream>
+#include <iomanip>
 #include <map>
 #include <string>
 
@@ -72,7 +74,6 @@ std::map<std::string, std::uint64_t> KnownHashes(const char* path) {
 int main(int argc, char** argv) {
   const std::uint64_t sets = CountArgument(argc, argv, 1);
   const auto known = KnownHashes(argc > 2 ? argv[2] : "");
-  AllKernels();
   Mismatches mismatches;
   for (std::size_t set = 0; set < std::min<std::size_t>(sets, std::size(kSets)); ++set) {
     for (const Form form : kForms) {
