@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,22 @@ def test_pyright(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+MISTAKES = """\
+import invdecay
+schedule = invdecay.InverseTimeDecay(0.1, 1000, 1)
+schedule.step_at("")
+schedule.decay_rate = 3.0
+invdecay.InverseTimeDecay("0.1", 1000, 1)
+invdecay.InverseTimeDecay(0.1, None, 1)
+schedule.precompute(0, 10)
+schedule.precompute(1.5)
+rate: str = schedule(5)
+"""
+
+
 def test_the_checkers_see_mistakes(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("import invdecay\ninvdecay.InverseTimeDecay(0.1, 1, 1).step_at('')\n")
+    wrong.write_text(MISTAKES)
     for done in run("mypy", "--strict", str(wrong)), run_pyright(wrong, tmp_path):
-        assert done.returncode == 1
-        assert "float" in done.stdout
+        lines = {int(line) for line in re.findall(r"wrong\.py:(\d+)", done.stdout)}
+        assert lines == set(range(3, 10)), done.stdout

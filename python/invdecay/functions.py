@@ -1,8 +1,9 @@
 """`inverse_time_decay`, the drop-in function."""
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from ._arguments import boolean, hyperparameter_operand
 from ._backend import ufunc_of
@@ -12,6 +13,36 @@ _NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
 """Codes of the steps' dtypes: whether Python numbers beside them become float32."""
 
 
+@overload
+def inverse_time_decay(
+    step: float | np.number[Any],
+    initial_learning_rate: float,
+    decay_steps: float,
+    decay_rate: float,
+    staircase: bool | np.bool_ = False,
+) -> np.floating[Any]: ...
+@overload
+def inverse_time_decay(
+    step: npt.NDArray[Any] | range | list[Any] | tuple[Any, ...],
+    initial_learning_rate: npt.ArrayLike,
+    decay_steps: npt.ArrayLike,
+    decay_rate: npt.ArrayLike,
+    staircase: bool | np.bool_ = False,
+    *,
+    out: npt.NDArray[Any] | None = None,
+    **ufunc_kwargs: Any,
+) -> npt.NDArray[Any]: ...
+@overload
+def inverse_time_decay(
+    step: Any,
+    initial_learning_rate: Any,
+    decay_steps: Any,
+    decay_rate: Any,
+    staircase: bool | np.bool_ = False,
+    *,
+    out: Any = None,
+    **ufunc_kwargs: Any,
+) -> Any: ...
 def inverse_time_decay(
     step: Any,
     initial_learning_rate: Any,
@@ -22,65 +53,78 @@ def inverse_time_decay(
     out: Any = None,
     **ufunc_kwargs: Any,
 ) -> Any:
-    r"""Learning rate of the inverse-time-decay schedule at each step.
+    """Return the learning rate of the inverse-time-decay schedule at each step.
 
     Parameters
     ----------
-    step : array_like
-        Optimizer steps, counted from 0, of any real dtype.
+    step : array_like or range
+        Optimizer steps, counted from 0, of any real dtype. A range means the same as
+        ``numpy.arange`` over it, but no array of steps is made.
     initial_learning_rate : float or array_like
         The learning rate at step 0.
     decay_steps : float or array_like
-        Over how many steps the denominator grows by `decay_rate`; positive.
+        The number of steps over which the denominator grows by `decay_rate`; positive.
     decay_rate : float or array_like
-        How much the denominator grows every `decay_steps` steps.
+        The growth of the denominator every `decay_steps` steps.
     staircase : bool, optional
         Hold the rate for `decay_steps` steps at a time instead of lowering it at each step.
     out : ndarray, optional
-        Where to store the result; any real floating dtype, rounded once on store.
+        Where to store the result. Any real floating dtype serves. Each value is computed in the
+        arithmetic dtype and rounded once when it is stored.
     **ufunc_kwargs
-        ``where``, ``casting``, ``order``, ``dtype``, ``subok``: see :ref:`ufuncs.kwargs`.
+        ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every NumPy ufunc.
 
     Returns
     -------
     ndarray or scalar
-        Shape: the arguments' broadcast shape. Dtype: NumPy's promotion of the arguments
-        (float32 steps give float32, integer steps with Python floats give float64), or `dtype`.
-        For a step of another array-API library: an array of that library, on its device.
+        The rates, in the broadcast shape of the arguments. The dtype is `dtype` or NumPy's
+        promotion of the arguments. Integer steps with Python floats give float64, and float32
+        steps give float32. 16-bit floats are promoted to float32. If an argument is an array of
+        another library, so is the result, on that array's device.
 
     Raises
     ------
     TypeError
-        If a hyperparameter is no real number (a string, a boolean, a complex number, None).
+        If a hyperparameter or a step is not a real number (text, a boolean hyperparameter, a
+        complex number, a date, None), or `staircase` is not a boolean.
     ValueError
-        If a single hyperparameter is NaN or infinite, or `decay_steps` is not positive.
-        Arrays of hyperparameters follow IEEE arithmetic and `numpy.errstate` instead.
+        If a single hyperparameter is NaN or infinite, or `decay_steps` is not positive. Arrays
+        of hyperparameters follow IEEE arithmetic and `numpy.errstate` instead.
+    OverflowError
+        If a step of a range does not fit int64.
 
     See Also
     --------
-    InverseTimeDecay : the same as an object; precomputes ranges without a step buffer.
-    continuous_decay, staircase_decay : the two ufuncs behind this function.
+    InverseTimeDecay : The same schedule as an object.
+    continuous_decay, staircase_decay : The two ufuncs behind this function.
 
     Notes
     -----
-    The operations and their order are those of Keras's ``InverseTimeDecay`` [1]_, each rounded
-    to the result's dtype:
+    The operations and their order are those of Keras's
+    ``keras.optimizers.schedules.InverseTimeDecay``, each rounded once to the arithmetic dtype::
 
-    .. math:: lr(step) = \frac{initial\_learning\_rate}{1 + decay\_rate \cdot (step / decay\_steps)}
+        initial_learning_rate / (1 + decay_rate * (step / decay_steps))
 
-    with ``floor(step / decay_steps)`` in the staircase form.
-
-    References
-    ----------
-    .. [1] Keras, ``keras.optimizers.schedules.InverseTimeDecay``.
+    The staircase form takes ``floor(step / decay_steps)``. A single Python integer too large for
+    float64 counts as infinite. Large broadcast calls are split over threads by their total size.
+    The ufuncs keep NumPy's own iteration instead.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from invdecay import inverse_time_decay
     >>> inverse_time_decay([0, 500, 1000], 0.1, decay_steps=1000, decay_rate=1.0)
     array([0.1       , 0.06666667, 0.05      ])
     >>> inverse_time_decay([0, 500, 1000], 0.1, 1000, 1.0, staircase=True)
     array([0.1 , 0.1 , 0.05])
+
+    Evaluate three decay rates in one call, without an array of steps:
+
+    >>> rates = np.array([0.5, 1.0, 2.0])
+    >>> inverse_time_decay(range(0, 2000, 1000), 0.1, 1000, rates[:, None])
+    array([[0.1       , 0.06666667],
+           [0.1       , 0.05      ],
+           [0.1       , 0.03333333]])
     """
     if type(staircase) is not bool:
         staircase = boolean("staircase", staircase)

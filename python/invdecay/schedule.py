@@ -34,45 +34,53 @@ _PLAIN = {
 }
 """Magnitudes of plain hyperparameters, in their order: nothing underflows or overflows."""
 
+_PROMOTES = {
+    "float32": dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True),
+    "float64": dict.fromkeys(REAL_CODES, True),
+}
+"""For the dtype code of steps, whether NumPy promotes them to the schedule's dtype by itself."""
+
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class InverseTimeDecay:
-    """The inverse-time-decay learning-rate schedule, as in Keras.
+    """Inverse-time-decay learning-rate schedule with Keras's arguments.
 
     Parameters
     ----------
     initial_learning_rate : float
         The learning rate at step 0.
     decay_steps : float
-        Over how many steps the denominator grows by `decay_rate`; positive.
+        The number of steps over which the denominator grows by `decay_rate`; positive.
     decay_rate : float
-        How much the denominator grows every `decay_steps` steps. With a rate of 1, the learning
+        The growth of the denominator every `decay_steps` steps. With a rate of 1, the learning
         rate is a half after `decay_steps` steps, a third after twice as many, and so on.
     staircase : bool, optional
         Hold the rate for `decay_steps` steps at a time.
     name : str, optional
         A name, kept in the configuration.
     dtype : {"float32", "float64"} or dtype, optional
-        The dtype of arithmetic and results. Default: that of `initial_learning_rate`, where a
+        The dtype of arithmetic and results. The default is that of `initial_learning_rate`; a
         Python number or an integer counts as float64. In float32, steps past 2**24 are rounded
-        before they are used, as in Keras, so that stairs may begin some steps off; in float64
-        every integer step below 2**53 is on its stair.
+        before they are used, as in Keras, so that a stair may begin some steps early or late. In
+        float64 every integer step below 2**53 gets the rate of its own stair.
 
     Raises
     ------
     TypeError
-        If a hyperparameter is no real number, or `dtype` is neither float32 nor float64.
+        If a hyperparameter is not a real number, `staircase` is not a boolean, or `dtype` is
+        neither float32 nor float64.
     ValueError
-        If a hyperparameter is NaN or infinite, or `decay_steps` not positive, in `dtype`.
+        If a hyperparameter is NaN or infinite, or `decay_steps` is not positive, in `dtype`.
 
     See Also
     --------
-    inverse_time_decay : the same as a function, with arrays of hyperparameters.
+    inverse_time_decay : The same schedule as a function, with arrays of hyperparameters.
 
     Notes
     -----
-    Schedules are immutable, comparable and hashable, and pickle by their parameters. Called with
-    a step, a schedule is a PyTorch ``lr_lambda`` and an optax schedule as it is.
+    Schedules are immutable, comparable and hashable, and they pickle by their parameters. A
+    schedule works unchanged as the ``lr_lambda`` of PyTorch's ``LambdaLR`` and as an optax
+    schedule.
 
     Examples
     --------
@@ -163,7 +171,7 @@ class InverseTimeDecay:
             "_plain": plain,
             "_ufunc": ufunc_of(staircase),
             "_narrow": narrow,
-            "_promotes": dict.fromkeys(REAL_CODES, not narrow) | dict.fromkeys("ef", True),
+            "_promotes": _PROMOTES[arithmetic.name],
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -188,21 +196,24 @@ class InverseTimeDecay:
 
         Parameters
         ----------
-        step : number or array_like
-            Steps counted from 0, of any real dtype.
+        step : number, array_like or range
+            Steps counted from 0, of any real dtype. A range means the same as ``numpy.arange``
+            over it, but no array of steps is made.
 
         Returns
         -------
         float, scalar or array
-            For a Python number a Python float; for a NumPy scalar, array or array-like the same
-            shape in `dtype`; for any other array-API array (PyTorch, JAX, CuPy, Dask) that
-            library's array on its device, in `dtype` where the library has it, else in its
-            default float.
+            A Python float for a Python number. For a NumPy scalar, an array, an array-like or a
+            range, the same shape in `dtype`. For an array of another library (PyTorch, JAX,
+            CuPy, Dask), an array of that library on the device of `step`, in `dtype` where the
+            device has it and else in float32.
 
         Raises
         ------
         TypeError
             If `step` holds anything but real numbers.
+        OverflowError
+            If a step of a range does not fit int64.
 
         Examples
         --------
@@ -263,7 +274,7 @@ class InverseTimeDecay:
         -------
         ndarray
             `out`, or a new array of `dtype`, with the bits of ``self(numpy.arange(...))``. No
-            buffer of steps is made.
+            array of steps is made.
 
         Raises
         ------

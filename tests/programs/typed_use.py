@@ -39,6 +39,21 @@ def tables(schedule: InverseTimeDecay, out: npt.NDArray[np.float16], path: Path)
     invdecay.dask.precompute(schedule, 10**12, chunks="64 MiB")
 
 
+def rates(schedule: InverseTimeDecay, steps: npt.NDArray[np.int64]) -> None:
+    def lr(step: int) -> float:
+        return schedule(step)
+
+    assert_type(schedule(1.5), float)
+    assert_type(schedule(steps), npt.NDArray[np.floating[Any]])
+    assert_type(schedule(range(10)), npt.NDArray[np.floating[Any]])
+    assert_type(schedule([1, 2]), npt.NDArray[np.floating[Any]])
+    assert_type(schedule(np.int64(5)), np.floating[Any])
+    assert_type(invdecay.inverse_time_decay(5, 0.1, 1000, 0.5), np.floating[Any])
+    assert_type(invdecay.inverse_time_decay(steps, 0.1, 1000, 0.5), npt.NDArray[Any])
+    assert_type(invdecay.inverse_time_decay(range(5), 0.1, 1000, [0.5]), npt.NDArray[Any])
+    lr(5)
+
+
 def functions(steps: npt.NDArray[np.int64], out: npt.NDArray[np.float64]) -> None:
     invdecay.inverse_time_decay(steps, 0.1, decay_steps=1000, decay_rate=0.5, staircase=True)
     invdecay.inverse_time_decay(steps, 0.1, 1000, [0.5, 1.0], out=out, where=steps > 3)
