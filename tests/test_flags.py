@@ -12,6 +12,7 @@ import invdecay
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, _backend, _fallback, inverse_time_decay
+from support.cases import every
 from support.kernels import ufunc
 from support.oracle import assert_same_bits, bits
 
@@ -100,9 +101,8 @@ def reported(how, function, *args, **kwargs):
     return {words(warning.message) for warning in caught}
 
 
-@pytest.mark.parametrize("how", ["warn", "raise", "call"])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@every(case=CASES, how=["warn", "raise", "call"])
 def test_one_element_reports_the_same_kinds(native, staircase, case, dtype, how):
     for size in (1, 7, 64):
         operands = operands_with(case, dtype, size, -1)
@@ -128,7 +128,7 @@ def test_a_million_arrays_report_the_same_kinds(staircase):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@every(case=CASES)
 def test_every_length_reports_the_same_kinds(native, staircase, case, dtype):
     """Tails and padding add no flags, and lose none; contiguous and constant hyperparameters."""
     for size in range(1, 258):
@@ -155,8 +155,7 @@ INTEGER_CASES = {
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("steps", ["i4", "u4", "i8", "u8"])
-@pytest.mark.parametrize("case", INTEGER_CASES.values(), ids=INTEGER_CASES)
+@every(case=INTEGER_CASES, steps=["i4", "u4", "i8", "u8"])
 def test_conversion_of_integers_adds_no_flags(native, staircase, case, steps, dtype):
     step, *hyper = case
     for size in (1, 2, 3, 7, 8, 16, 33, 257):
@@ -194,10 +193,8 @@ def test_quiet_nan_steps_are_valid(kernels, staircase):
 @pytest.mark.parametrize(
     ("arithmetic", "stored"), [("float32", "f4"), ("float64", "f4"), ("float64", "f8")]
 )
-@pytest.mark.parametrize("start", [0, -1500, 999, 2**40])
-@pytest.mark.parametrize(
-    "hyper",
-    [
+@every(
+    hyper=[
         (0.1, 1000.0, 0.5),
         (0.1, 1000.0, -1.0),
         (0.0, 1000.0, -1.0),
@@ -206,7 +203,7 @@ def test_quiet_nan_steps_are_valid(kernels, staircase):
         (1e38, 1e3, -0.9999),
         (0.1, 1e36, 1e-36),
     ],
-    ids=str,
+    start=[0, -1500, 999, 2**40],
 )
 def test_ranges_return_the_same_flags(native, staircase, hyper, start, stored, arithmetic):
     for size in (1, 2, 5, 63, 64, 257, 3001):
@@ -250,9 +247,8 @@ def control_bits(mode):
 
 @x86
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("flush", FLUSH.values(), ids=FLUSH)
-@pytest.mark.parametrize("rounding", ROUNDING.values(), ids=ROUNDING)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+@every(flush=FLUSH, rounding=ROUNDING)
 def test_modes_of_the_caller_hold(native, staircase, dtype, rounding, flush, threads):
     size = 40_001 if threads == 1 else 1_500_001
     tiny = np.finfo(dtype).tiny

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from support.cases import every
 from support.oracle import (
     FORMATS,
     assert_same_bits,
@@ -69,8 +70,7 @@ def exact_table(steps, hyper, staircase, dtype):
 
 
 @pytest.mark.parametrize("dtype", ARITHMETIC)
-@pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("hyper", HYPERPARAMETERS.values(), ids=HYPERPARAMETERS)
+@every(hyper=HYPERPARAMETERS, steps=STEPS)
 def test_edges_equal_exact_rationals(decay, staircase, steps, dtype, hyper):
     with np.errstate(all="ignore"):
         actual = decay(edge_steps(steps), *hyper, dtype=dtype)
@@ -107,8 +107,7 @@ def test_a_million_random_operands_equal_exact_rationals(decay, staircase, dtype
 
 
 @pytest.mark.parametrize("dtype", ARITHMETIC)
-@pytest.mark.parametrize("steps", STEPS)
-@pytest.mark.parametrize("hyper", HYPERPARAMETERS.values(), ids=HYPERPARAMETERS)
+@every(hyper=HYPERPARAMETERS, steps=STEPS)
 def test_random_steps_equal_numpy_expression(decay, staircase, steps, dtype, hyper):
     at = random_numbers(steps, 50_021)
     with np.errstate(all="ignore"):

@@ -6,6 +6,7 @@ import invdecay
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay
+from support.cases import every
 from support.kernels import ufunc
 from support.oracle import assert_same_bits, bits, numpy_decay
 
@@ -41,8 +42,7 @@ def buffer_form(steps, *hyper, staircase, arithmetic, stored):
 
 
 @pytest.mark.parametrize(("arithmetic", "stored"), STORED)
-@pytest.mark.parametrize("decay_steps", DECAY_STEPS)
-@pytest.mark.parametrize("steps", RANGES.values(), ids=RANGES)
+@every(steps=RANGES, decay_steps=DECAY_STEPS)
 def test_fill_range_equals_the_buffer_form(
     kernels, staircase, steps, decay_steps, arithmetic, stored
 ):
@@ -71,7 +71,7 @@ def random_case(rng):
 
 
 @pytest.mark.parametrize(("arithmetic", "stored"), STORED)
-@pytest.mark.parametrize("seed", range(60))
+@every(seed=range(60))
 def test_random_ranges(kernels, staircase, seed, arithmetic, stored):
     steps, hyper = random_case(np.random.default_rng(seed))
     out = np.empty(len(steps), stored)
@@ -96,9 +96,8 @@ def test_fill_range_of_every_length_and_alignment(kernels, staircase, arithmetic
         np.testing.assert_array_equal(whole[begin : begin + length], expected[:length])
 
 
-@pytest.mark.parametrize("start", [0, 2**24 - 10**6, -(2**31) - 10**6, 2**53 - 10**6])
-@pytest.mark.parametrize("decay_steps", [3.0, 999.5, 20000.0])
 @pytest.mark.parametrize(("arithmetic", "stored"), STORED)
+@every(start=[0, 2**24 - 10**6, -(2**31) - 10**6, 2**53 - 10**6], decay_steps=[3.0, 999.5, 20000.0])
 def test_large_ranges_equal_the_ufunc(kernels, staircase, start, decay_steps, arithmetic, stored):
     """Past one thread, one chunk and, with the last size, the cache."""
     hyper = 0.1, decay_steps, 0.5

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from invdecay import _fallback
 from numpy.lib.stride_tricks import as_strided
+from support.cases import every
 from support.oracle import assert_same_bits, numpy_decay, random_numbers
 
 LR, DECAY_STEPS, RATE = HYPER = 0.1, 1000.0, 0.5
@@ -58,8 +59,7 @@ def sample_steps(dtype, size=50):
 
 
 @pytest.mark.parametrize("dtype", [None, "f4", "f8"])
-@pytest.mark.parametrize("hyper", HYPERPARAMETERS.values(), ids=HYPERPARAMETERS)
-@pytest.mark.parametrize("steps", STEP_DTYPES)
+@every(hyper=HYPERPARAMETERS, steps=STEP_DTYPES)
 def test_result_dtype_and_values(decay, staircase, steps, hyper, dtype):
     at = sample_steps(steps)
     actual = decay(at, *hyper, dtype=dtype)
@@ -74,8 +74,7 @@ def test_single_numbers_give_scalars(decay, staircase, step):
     assert_same_bits(actual, numpy_decay(step, *HYPER, staircase, actual.dtype)[()])
 
 
-@pytest.mark.parametrize("dtype", ["g", "F", "D", "S3", "U3", "O", "M8[s]", "m8[s]"])
-@pytest.mark.parametrize("position", range(4), ids=["step", "lr", "decay_steps", "rate"])
+@every(position=range(4), dtype=["g", "F", "D", "S3", "U3", "O", "M8[s]", "m8[s]"])
 def test_other_dtypes_are_refused(decay, position, dtype):
     operands = [np.ones(3), *HYPER]
     operands[position] = np.ones(3).astype(dtype) if dtype != "M8[s]" else np.zeros(3, dtype)
@@ -83,7 +82,7 @@ def test_other_dtypes_are_refused(decay, position, dtype):
         decay(*operands)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "g", "i8", "D", "O"])
+@every(dtype=["f2", "g", "i8", "D", "O"])
 def test_other_arithmetic_is_refused(decay, dtype):
     with pytest.raises(TypeError):
         decay(np.arange(3), *HYPER, dtype=dtype)
@@ -118,10 +117,12 @@ def test_casting_of_out(decay, staircase, casting, out, fails):
     np.testing.assert_array_equal(result, numpy_decay(steps, *HYPER, staircase, "f8").astype(out))
 
 
-@pytest.mark.parametrize("casting", ["no", "equiv", "safe", "same_kind", "unsafe"])
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("steps", ["i2", "i4", "i8", "u8", "f4", "f8", ">f8"])
-@pytest.mark.parametrize("number", [int, float, None], ids=str)
+@every(
+    number=[int, float, None],
+    steps=["i2", "i4", "i8", "u8", "f4", "f8", ">f8"],
+    dtype=["f4", "f8"],
+    casting=["no", "equiv", "safe", "same_kind", "unsafe"],
+)
 def test_casting_of_steps_is_the_same_everywhere(native, staircase, steps, dtype, casting, number):
     """Which casts are refused follows from the loops there are: native and fallback agree."""
 
@@ -216,9 +217,7 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("order", ["K", "C", "F", "A"])
-@pytest.mark.parametrize("dtype", ["i4", "i8", "f4", "f8", ">f4", ">i8"])
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@every(view=VIEWS, dtype=["i4", "i8", "f4", "f8", ">f4", ">i8"], order=["K", "C", "F", "A"])
 def test_strided_steps(decay, staircase, view, dtype, order):
     steps = grid().astype(dtype)
     for at in (steps[view], steps[view].T):
@@ -231,8 +230,7 @@ def test_strided_steps(decay, staircase, view, dtype, order):
             ]
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8"])
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@every(view=VIEWS, dtype=["f2", "f4", "f8", ">f4", ">f8"])
 def test_strided_out(decay, staircase, view, dtype):
     steps, whole = grid(), np.zeros(grid().shape, dtype)
     expected = whole.copy()
@@ -336,9 +334,7 @@ def test_out_may_add_dimensions(decay):
 # ---------------------------------------------------------------- overlap
 
 
-@pytest.mark.parametrize("size", [5, 1000, 40_000])
-@pytest.mark.parametrize("operand", range(4), ids=["step", "lr", "decay_steps", "rate"])
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@every(operand=range(4), dtype=["f4", "f8"], size=[5, 1000, 40_000])
 def test_out_is_an_operand(decay, staircase, operand, dtype, size):
     operands = [np.linspace(1, 2000, size).astype(dtype) for _ in range(4)]
     expected = numpy_decay(*operands, staircase, dtype)
@@ -349,9 +345,7 @@ def test_out_is_an_operand(decay, staircase, operand, dtype, size):
 SHIFTS = [-9, -8, -1, 0, 1, 2, 3, 4, 5, 7, 8, 16, 31]
 
 
-@pytest.mark.parametrize("operand", range(4), ids=["step", "lr", "decay_steps", "rate"])
-@pytest.mark.parametrize("shift", SHIFTS)
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@every(operand=range(4), shift=SHIFTS, dtype=["f4", "f8"])
 def test_out_overlaps_an_operand_shifted(decay, staircase, operand, shift, dtype):
     buffer = np.linspace(1, 50_000, 5000).astype(dtype)
     size = 4900
@@ -394,9 +388,7 @@ def test_zero_stride_out_keeps_the_last(decay, size):
 # ---------------------------------------------------------------- where
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
-@pytest.mark.parametrize("size", [0, 1, 50, 20_000])
+@every(size=[0, 1, 50, 20_000], share=[0.0, 0.1, 0.9, 1.0], dtype=["f4", "f8"])
 def test_where_leaves_the_rest_of_out(decay, staircase, size, share, dtype):
     steps = np.arange(size).astype(dtype)
     mask = np.random.default_rng(0).random(size) < share
