@@ -87,7 +87,7 @@ def evaluate(
         if result is not None:
             return result
         if dtype is None:
-            # By position, None is no output at all, and NumPy parses it faster than a keyword.
+            # NumPy takes None in place of an output, and parses it faster by position.
             return ufunc(step, *hyper, out)
     if dtype is not None:
         keywords["dtype"] = dtype

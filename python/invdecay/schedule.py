@@ -322,7 +322,7 @@ class InverseTimeDecay:
         Raises
         ------
         TypeError
-            If `learning_rate` is no real number.
+            If `learning_rate` is not a real number.
         ValueError
             If no int64 step reaches `learning_rate`, or the rate does not fall: a negative
             initial learning rate or decay rate.
