@@ -1,7 +1,7 @@
 """The k-th system call on a file fails, for every k that save_table makes, whichever call that is.
 
-Unlike the functions of `os` replaced in `test_storage`, this takes every call of the C library,
-those of Python's own file objects too. Run as a program it does the trying, under the shim.
+This takes every call of the C library, those of Python's own file objects too. Run as a program it
+does the trying, under the shim.
 """
 
 import ctypes
@@ -17,10 +17,9 @@ from pathlib import Path
 
 import pytest
 from invdecay import storage
-from support.storage_faults import CHUNK, SCHEDULE, hidden, npy, save
+from support.faults import CHUNK, OLD, SCHEDULE, hidden, npy, save
 
 STEPS = range(3, 3000)
-OLD = b"an older table"
 KINDS = ["afresh", "over an old table", "resumed"]
 
 
@@ -50,7 +49,7 @@ def test_every_call_fails_in_turn(shim: Path, tmp_path: Path, number: int, lasti
     )
     assert (done.returncode, done.stderr) == (0, "")
     failed = set().union(*json.loads(done.stdout).values())
-    assert failed >= {"open64", "pwrite64", "read", "fsync", "rename", "close", "unlink", "flock"}
+    assert failed >= {"openat64", "write", "read", "fsync", "renameat", "close", "flock", "fchmod"}
 
 
 # ---------------------------------------------------------------- the program under the shim
@@ -58,7 +57,7 @@ def test_every_call_fails_in_turn(shim: Path, tmp_path: Path, number: int, lasti
 
 def prepare(path: Path, kind: str) -> bytes | None:
     """Leave in the folder what a call finds there; return the table at the path."""
-    for file in (path, *hidden(path)):
+    for file in path, hidden(path):
         file.unlink(missing_ok=True)
     if kind == "afresh":
         return None
@@ -102,7 +101,7 @@ def try_call(path: Path, kind: str, call: int, number: int, lasting: bool) -> st
 
 def main(path: Path, number: int, lasting: bool) -> dict[str, dict[str, int]]:
     """Let each call fail in turn, until none does; count them by name."""
-    storage._CHUNK, storage._WRITE, storage._READ = CHUNK, 1500, 1000
+    storage._CHUNK, storage._SYNC = CHUNK, 2 * CHUNK
     save(path, STEPS)  # whatever is imported or opened once
     failed = {}
     for kind in KINDS:

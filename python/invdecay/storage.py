@@ -5,6 +5,7 @@ disk, so that the path is absent, old or complete at every moment. The formula i
 interrupted table resumes by computing each chunk again and comparing it with the hidden file.
 """
 
+import _thread
 import errno
 import hashlib
 import io
@@ -321,10 +322,11 @@ def inspect_table(path: str | os.PathLike[str], *, progress: _Progress | None = 
     def chunks() -> Iterator[npt.NDArray[Any]]:
         with open(target, "rb") as stream:
             stream.seek(file.offset)
-            for done in range(0, present, _CHUNK):
-                yield np.fromfile(stream, file.dtype, min(_CHUNK, present - done))
+            length = max(1, _CHUNK // file.dtype.itemsize)
+            for done in range(0, present, length):
+                yield np.fromfile(stream, file.dtype, min(length, present - done))
                 if progress is not None:
-                    progress(min(done + _CHUNK, present), present)
+                    progress(min(done + length, present), present)
 
     found = statistics(chunks())
     complete = file.size == file.whole
@@ -337,7 +339,8 @@ def statistics(chunks: Iterable[npt.NDArray[Any]]) -> dict[str, Any]:
     nan = infinite = 0
     for chunk in chunks:
         first, last = float(chunk[0]) if first is None else first, float(chunk[-1])
-        finite = chunk[np.isfinite(chunk)]
+        is_finite = np.isfinite(chunk)
+        finite = chunk if is_finite.all() else chunk[is_finite]
         unnumbered = int(np.count_nonzero(np.isnan(chunk)))
         nan, infinite = nan + unnumbered, infinite + len(chunk) - len(finite) - unnumbered
         if len(finite):
@@ -440,7 +443,7 @@ class _Stopped(Exception):
     """Thrown into a sink whose caller goes no further."""
 
 
-class _Worker(threading.Thread):
+class _Worker:
     """Runs a sink in a thread of its own.
 
     Ctrl-C is raised in the main thread alone, so that it never cuts short what owns the files.
@@ -448,19 +451,20 @@ class _Worker(threading.Thread):
     """
 
     def __init__(self, sink: _Sink[Any]) -> None:
-        super().__init__(name="invdecay-files")
         self.todo: SimpleQueue[Any] = SimpleQueue()
         self._replies: SimpleQueue[Any] = SimpleQueue()
         self._sink = sink
-        self._begun = self._inline = self._over = False
+        self._over = threading.Event()
+        self._inline = True
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Let the sink run to its first yield."""
+        self._inline = False
         try:
-            self.start()
+            # Not threading.Thread: its start, cut short, does not say whether the thread runs.
+            _thread.start_new_thread(self._run, ())
         except RuntimeError:
             self._inline = True
-        self._begun = True
         self.put(None)
         self.get()
 
@@ -476,8 +480,14 @@ class _Worker(threading.Thread):
             raise reply
         return reply
 
-    def run(self) -> None:
-        while not self._over:
+    def end(self) -> None:
+        """Wait until the sink has ended."""
+        if self._inline:
+            self._run()
+        self._over.wait()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
             self._step()
 
     def _step(self) -> None:
@@ -485,18 +495,10 @@ class _Worker(threading.Thread):
         try:
             stopped = isinstance(item, _Stopped)
             reply = self._sink.throw(item) if stopped else self._sink.send(item)
-        except StopIteration as end:
-            self._over, reply = True, end.value
         except BaseException as error:
-            self._over, reply = True, error
+            self._over.set()
+            reply = error.value if isinstance(error, StopIteration) else error
         self._replies.put(reply)
-
-    def end(self) -> None:
-        """Wait until the sink has ended. One that was not begun has not opened anything."""
-        if self._begun and self._inline:
-            self.run()
-        elif self._begun:
-            self.join()
 
 
 def _piped(
@@ -520,7 +522,7 @@ def _piped(
             progress(done, len(steps))
 
     try:
-        worker.begin()
+        worker.start()
         # Zeros, since the padding inside a long double is stored as it is found.
         native = dtype.newbyteorder("=")
         buffers = [np.zeros(min(length, len(steps)), native) for _ in range(2)]
@@ -537,7 +539,6 @@ def _piped(
             report_flags(reporter, flags)
         worker.put(None)
         result: _Result = worker.get()
-        worker.end()
         return result
     except BaseException as error:
         worker.todo.put(stopped)  # at once: a second Ctrl-C must not leave the thread waiting
@@ -572,8 +573,9 @@ def _compared(file: _NpyFile, steps: range) -> _Sink[Verification]:
 
 def _stored(path: Path, steps: range, dtype: np.dtype[Any], force: bool) -> _Sink[None]:
     """Write the chunks to a file."""
-    with _Partial(path, table_size(steps, dtype), force).opened() as partial:
-        partial.put(memoryview(_header(len(steps), dtype)))
+    header = _header(len(steps), dtype)
+    with _Partial(path, header, table_size(steps, dtype), force).opened() as partial:
+        partial.put(memoryview(header))
         while (values := (yield)) is not None:
             partial.put(_bytes(values))
         partial.publish()
@@ -597,8 +599,8 @@ class _Partial:
     _resuming = True
     _published = False
 
-    def __init__(self, path: Path, size: int, force: bool) -> None:
-        self._path, self._size, self._force = path, size, force
+    def __init__(self, path: Path, header: bytes, size: int, force: bool) -> None:
+        self._path, self._header, self._size, self._force = path, header, size, force
         # Not the table's own name and more, which a file system may find too long.
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
         self._hidden_path = path.with_name(f".invdecay-{digest}.partial")
@@ -663,7 +665,9 @@ class _Partial:
 
     def _locked(self) -> io.FileIO:
         """Open the hidden file, made if missing, never through a link, for this call alone."""
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        # Appending, so that a file which something else cut or extended ends with a wrong size.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         for _ in range(100):
             with ExitStack() as stack:
                 descriptor = os.open(self._hidden, flags, 0o666, dir_fd=self._folder)
@@ -712,7 +716,6 @@ class _Partial:
             self._resuming = count == len(data) and self._buffer.startswith(data)
             if not self._resuming:
                 self._file.truncate(self._end)
-                self._file.seek(self._end)
         self._end += len(data)
         if not self._resuming:
             while data:
@@ -738,7 +741,7 @@ class _Partial:
         old = self._replaced()
         if old is not None:
             _give_mode_and_owner(self._file.fileno(), old)
-        if not self._is_hidden(self._file) or self._file.seek(0, os.SEEK_END) != self._size:
+        if not self._is_hidden(self._file) or os.fstat(self._file.fileno()).st_size != self._size:
             raise OSError(errno.ESTALE, "the hidden file was changed by something else")
         if sys.platform == "win32":  # which does not rename an open file
             self._file.close()
@@ -757,7 +760,7 @@ class _Partial:
             error.add_note(f"{self._path} is complete.")
         elif self._is_hidden(self._file):
             size = os.fstat(self._file.fileno()).st_size
-            if size == 0:
+            if size <= len(self._header):
                 os.unlink(self._hidden, dir_fd=self._folder)
             else:
                 error.add_note(

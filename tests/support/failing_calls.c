@@ -1,6 +1,6 @@
 /* The C library's calls on files, of which one, or every one from it on, fails as the kernel would
- * let it fail. For LD_PRELOAD; tests/support/storage_faults.py arms it. Built by
- * tests/test_system_calls.py. */
+ * let it fail. For LD_PRELOAD; tests/test_system_calls.py builds
+ * and arms it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -54,38 +55,44 @@ static int fails(const char* name) {
 
 FAILING(int, fstat64, (int fd, struct stat64* found), (fd, found))
 FAILING(int, stat64, (const char* restrict path, struct stat64* restrict found), (path, found))
-FAILING(int, lstat64, (const char* restrict path, struct stat64* restrict found), (path, found))
+FAILING(int, fstatat64,
+        (int folder, const char* restrict path, struct stat64* restrict found, int flags),
+        (folder, path, found, flags))
+FAILING(int, fstatvfs64, (int fd, struct statvfs64* found), (fd, found))
+FAILING(ssize_t, readlink, (const char* restrict path, char* restrict data, size_t size),
+        (path, data, size))
 FAILING(off64_t, lseek64, (int fd, off64_t offset, int whence), (fd, offset, whence))
 FAILING(int, ftruncate64, (int fd, off64_t length), (fd, length))
-FAILING(ssize_t, pwrite64, (int fd, const void* data, size_t size, off64_t at),
-        (fd, data, size, at))
 FAILING(ssize_t, read, (int fd, void* data, size_t size), (fd, data, size))
 FAILING(ssize_t, write, (int fd, const void* data, size_t size), (fd, data, size))
 FAILING(int, fsync, (int fd), (fd))
 FAILING(int, flock, (int fd, int operation), (fd, operation))
-FAILING(int, rename, (const char* from, const char* to), (from, to))
-FAILING(int, unlink, (const char* path), (path))
+FAILING(int, fchmod, (int fd, mode_t mode), (fd, mode))
+FAILING(int, fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
+FAILING(int, renameat, (int folder, const char* from, int other, const char* to),
+        (folder, from, other, to))
+FAILING(int, unlinkat, (int folder, const char* path, int flags), (folder, path, flags))
 
-int open64(const char* path, int flags, ...) {
-  if (fails("open64")) {
-    errno = failing_with;
-    return -1;
+#define FAILING_OPEN(name, parameters, arguments) \
+  int name parameters {                           \
+    if (fails(#name)) {                           \
+      errno = failing_with;                       \
+      return -1;                                  \
+    }                                             \
+    va_list rest;                                 \
+    va_start(rest, flags);                        \
+    const mode_t mode = va_arg(rest, mode_t);     \
+    va_end(rest);                                 \
+    return REAL(name) arguments;                  \
   }
-  va_list mode;
-  va_start(mode, flags);
-  const int fd = REAL(open64)(path, flags, va_arg(mode, mode_t));
-  va_end(mode);
-  return fd;
-}
 
-/* These two do not fail as the others do: the descriptor is gone, the number returned. */
+FAILING_OPEN(open64, (const char* path, int flags, ...), (path, flags, mode))
+FAILING_OPEN(openat64, (int folder, const char* path, int flags, ...), (folder, path, flags, mode))
+
+/* Does not fail as the others do: the descriptor is gone. */
 int close(int fd) {
   const int done = REAL(close)(fd);
   if (!fails("close")) return done;
   errno = failing_with;
   return -1;
-}
-
-int posix_fallocate64(int fd, off64_t offset, off64_t length) {
-  return fails("posix_fallocate64") ? failing_with : REAL(posix_fallocate64)(fd, offset, length);
 }
