@@ -1,12 +1,13 @@
 """Tables on disk: `save_table`, `verify_table` and `inspect_table`.
 
-A table grows in a hidden file in the folder of its path and is renamed once it is whole and on
-disk, so that the path is absent, old or complete at every moment. The formula is the checksum: an
-interrupted table resumes by computing each chunk again and comparing it with the hidden file.
+A table grows in a hidden file beside its path and is renamed once it is whole and on disk, so that
+the path is absent, old or complete at every moment. The formula is the checksum: an interrupted
+table resumes by computing each chunk again and comparing it with the hidden file.
 """
 
 import _thread
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -23,6 +24,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as formats
 
 from ._arguments import floating_dtype, step_range
 from ._backend import report_flags
@@ -33,12 +35,12 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["TableInfo", "Verification", "inspect_table", "save_table", "verify_table"]
-
+_Array: TypeAlias = npt.NDArray[Any]
+_Path: TypeAlias = str | os.PathLike[str]
+_Progress: TypeAlias = Callable[[int, int], object] | None
 _Result = TypeVar("_Result")
-_Sink: TypeAlias = Generator[None, npt.NDArray[Any] | None, _Result]
+_Sink: TypeAlias = Generator[None, _Array | None, _Result]
 """Takes a table chunk by chunk, then None, and returns its result."""
-_Progress: TypeAlias = Callable[[int, int], object]
 
 _CHUNK = 1 << 22
 """Bytes computed, compared or written at once."""
@@ -53,11 +55,11 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errn
 
 def save_table(
     schedule: InverseTimeDecay,
-    path: str | os.PathLike[str],
+    path: _Path,
     steps: int | range,
     *,
     dtype: npt.DTypeLike | None = None,
-    progress: _Progress | None = None,
+    progress: _Progress = None,
     force: bool = False,
 ) -> Path:
     """Write the learning rates at a range of steps to a ``.npy`` or ``.zarr`` table.
@@ -67,7 +69,7 @@ def save_table(
     schedule : InverseTimeDecay
         What to tabulate. The arithmetic is in its dtype.
     path : str or path
-        The table to make or replace. The suffix decides the format: ``.npy`` or ``.zarr``.
+        The table to make or replace; its suffix, ``.npy`` or ``.zarr``, decides the format.
         A symbolic link to a regular file is replaced, not followed.
     steps : int or range
         The steps; an integer ``n`` means ``range(n)``. Every step must fit int64.
@@ -82,22 +84,15 @@ def save_table(
     Returns
     -------
     pathlib.Path
-        The path of the table. A ``.npy`` file has the bytes that
-        ``numpy.save(path, schedule.precompute(steps))`` writes.
+        `path`. A ``.npy`` file has the bytes that ``numpy.save`` makes of
+        ``schedule.precompute(steps)``.
 
     Raises
     ------
-    TypeError
-        If `schedule` is not an `InverseTimeDecay`, `path` not a path, `steps` neither an integer
-        nor a range, or `dtype` not a real floating dtype.
-    ValueError
-        If the suffix of `path` is neither ``.npy`` nor ``.zarr``.
-    OverflowError
-        If a step does not fit int64.
+    TypeError, ValueError, OverflowError
+        If an argument is of the wrong type, the suffix another one, or a step beyond int64.
     BlockingIOError
         If another call is writing this table.
-    FileExistsError
-        If something else than a table of this format is at `path`.
     OSError
         If the table cannot be written, a full disk included. What was at `path` is untouched.
 
@@ -113,10 +108,10 @@ def save_table(
     interruption (Ctrl-C, a crash, an error) a note on the exception says what is kept. The same
     call then resumes: it computes the table again, compares it with the hidden file, and writes
     from the first difference on. A replaced file keeps its mode and, where allowed, its owner.
+    Memory stays below 256 MiB whatever the length.
 
-    Memory stays below 256 MiB whatever the length. Two calls for one path exclude each other by
-    ``flock``. On file systems without it (some NFS and Lustre mounts) and on Windows nothing
-    does: see to it yourself that only one call at a time writes a path there.
+    Calls for one path exclude each other by ``flock``. File systems without it (some NFS and
+    Lustre mounts) and Windows have no such lock: let only one call at a time write a path there.
 
     Examples
     --------
@@ -128,32 +123,23 @@ def save_table(
     ...     np.load(path)
     array([0.1       , 0.05      , 0.03333334, 0.025     ], dtype=float32)
     """
-    _check_schedule(schedule)
     target, steps = _table_path(path), step_range(steps)
-    stored = schedule.dtype if dtype is None else floating_dtype("dtype", dtype)
+    stored = _checked(schedule).dtype if dtype is None else floating_dtype("dtype", dtype)
     if target.suffix == ".zarr":
         from . import _zarr
 
         return _zarr.save(schedule, target, steps, stored, progress, force)
-    sink = _stored(target, steps, stored, force)
+    sink = _stored(target, _header(steps, stored), table_size(steps, stored), force)
     _piped(sink, schedule, steps, stored, progress, reporter="save_table")
     return target
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a table compares with its schedule.
+    """How a table of `count` elements compares with its schedule.
 
-    Attributes
-    ----------
-    count : int
-        The number of elements.
-    differing : int
-        How many of them differ from the schedule's in at least one bit.
-    first_step : int or None
-        The first step whose element differs.
-    stored, expected : float or None
-        What the file and the schedule have there.
+    `differing` elements differ, in at least one bit. At the first of them, of step `first_step`,
+    the file has the rate `stored` and the schedule `expected`; all three are None without one.
     """
 
     count: int
@@ -169,11 +155,11 @@ class Verification:
 
 
 def verify_table(
-    path: str | os.PathLike[str],
+    path: _Path,
     schedule: InverseTimeDecay | None = None,
     steps: int | range | None = None,
     *,
-    progress: _Progress | None = None,
+    progress: _Progress = None,
 ) -> Verification:
     """Compare every byte of a table with what its schedule gives.
 
@@ -184,8 +170,7 @@ def verify_table(
     schedule : InverseTimeDecay, optional
         What the table should hold. A ``.zarr`` table knows it, a ``.npy`` file does not.
     steps : int or range, optional
-        The steps of the table. Default: those that a ``.zarr`` table names, or the integers from
-        0 on.
+        The steps of the table. Default: those that a ``.zarr`` table names; the integers from 0.
     progress : callable, optional
         Called as ``progress(done, total)``, in elements, after each chunk.
 
@@ -199,8 +184,7 @@ def verify_table(
     TypeError
         If an argument is of the wrong type, or `schedule` is missing for a ``.npy`` file.
     ValueError
-        If the suffix is neither ``.npy`` nor ``.zarr``, or the file is not a table of the length
-        of `steps` in a real floating dtype.
+        If the file is not a table of this length in a real floating dtype.
     OSError
         If the file cannot be read.
 
@@ -216,66 +200,46 @@ def verify_table(
     True
     """
     target = _table_path(path)
-    if schedule is not None or target.suffix == ".npy":
-        _check_schedule(schedule)
-    if steps is not None:
-        steps = step_range(steps)
+    steps = None if steps is None else step_range(steps)
     if target.suffix == ".zarr":
         from . import _zarr
 
         return _zarr.verify(target, schedule, steps, progress)
-    assert schedule is not None
-    file = _NpyFile.of(target)
-    steps = range(file.length) if steps is None else steps
-    if file.length != len(steps):
-        raise ValueError(f"{path} has {file.length} elements, expected {len(steps)}")
-    if file.size != file.whole:
-        raise ValueError(f"{path} has {file.size} bytes, expected {file.whole}")
-    return _piped(_compared(file, steps), schedule, steps, file.dtype, progress)
+    schedule = _checked(schedule)
+    dtype, length, offset, size = _read_header(target)
+    steps = range(length) if steps is None else steps
+    whole = offset + length * dtype.itemsize
+    for unit, found, expected in ("elements", length, len(steps)), ("bytes", size, whole):
+        if found != expected:
+            raise ValueError(f"{path} has {found} {unit}, expected {expected}")
+    return _piped(_compared(target, offset, steps), schedule, steps, dtype, progress)
 
 
 @dataclass(frozen=True)
 class TableInfo:
     """What a table holds.
 
-    Attributes
-    ----------
-    format : {"npy", "zarr"}
-        The format of the table.
-    dtype : numpy.dtype
-        The dtype of its elements.
-    length : int
-        The number of elements of the whole table.
-    size : int
-        The bytes it takes on disk.
-    first, last, smallest, largest : float or None
-        The first and the last element, and the extremes of the finite ones; None without any.
-    nan, infinite : int
-        How many elements are NaN or infinite.
-    complete : bool
-        Whether every element is there.
-    schedule : dict or None
-        The schedule's configuration, where the table says it.
-    steps : range or None
-        The steps, where the table says them.
+    `format` is "npy" or "zarr", `length` counts the elements of the whole table, and `size` its
+    bytes on disk. `smallest` and `largest` are of the finite elements. What there is none of is
+    None. A ``.npy`` file says nothing of its `schedule` (a configuration) and its `steps`.
     """
 
     format: str
     dtype: np.dtype[Any]
     length: int
     size: int
-    first: float | None
-    last: float | None
-    smallest: float | None
-    largest: float | None
-    nan: int
-    infinite: int
     complete: bool
+    first: float | None = None
+    last: float | None = None
+    smallest: float | None = None
+    largest: float | None = None
+    nan: int = 0
+    infinite: int = 0
     schedule: dict[str, Any] | None = None
     steps: range | None = None
 
 
-def inspect_table(path: str | os.PathLike[str], *, progress: _Progress | None = None) -> TableInfo:
+def inspect_table(path: _Path, *, progress: _Progress = None) -> TableInfo:
     """Return what a table holds, from reading it once.
 
     Parameters
@@ -288,16 +252,12 @@ def inspect_table(path: str | os.PathLike[str], *, progress: _Progress | None = 
     Returns
     -------
     TableInfo
-        Format, length, size, extremes, and for ``.zarr`` the schedule. Of a truncated ``.npy``
-        file the elements that are there are described.
+        Of a truncated ``.npy`` file, which is not complete, the elements that are there.
 
     Raises
     ------
-    TypeError
-        If `path` is not a path.
-    ValueError
-        If the suffix is neither ``.npy`` nor ``.zarr``, or the file is not a table of one
-        dimension in a real floating dtype.
+    TypeError, ValueError
+        If `path` is not a path, or the file not a table in a real floating dtype.
     OSError
         If the file cannot be read.
 
@@ -316,72 +276,45 @@ def inspect_table(path: str | os.PathLike[str], *, progress: _Progress | None = 
         from . import _zarr
 
         return _zarr.inspect(target, progress)
-    file = _NpyFile.of(target)
-    present = min(file.length, (file.size - file.offset) // file.dtype.itemsize)
+    dtype, length, offset, size = _read_header(target)
+    present = min(length, (size - offset) // dtype.itemsize)
 
-    def chunks() -> Iterator[npt.NDArray[Any]]:
-        with open(target, "rb") as stream:
-            stream.seek(file.offset)
-            length = max(1, _CHUNK // file.dtype.itemsize)
-            for done in range(0, present, length):
-                yield np.fromfile(stream, file.dtype, min(length, present - done))
-                if progress is not None:
-                    progress(min(done + length, present), present)
+    def chunks() -> Iterator[_Array]:
+        many = max(1, _CHUNK // dtype.itemsize)
+        for done in range(0, present, many):
+            count = min(many, present - done)
+            yield np.fromfile(target, dtype, count, offset=offset + done * dtype.itemsize)
+            if progress is not None:
+                progress(done + count, present)
 
-    found = statistics(chunks())
-    complete = file.size == file.whole
-    return TableInfo("npy", file.dtype, file.length, file.size, complete=complete, **found)
+    complete = size == offset + length * dtype.itemsize
+    return TableInfo("npy", dtype, length, size, complete, **statistics(chunks()))
 
 
-def statistics(chunks: Iterable[npt.NDArray[Any]]) -> dict[str, Any]:
+def statistics(chunks: Iterable[_Array]) -> dict[str, Any]:
     """Return first, last, smallest, largest, nan and infinite of a `TableInfo`."""
-    first = last = smallest = largest = None
-    nan = infinite = 0
+    found: dict[str, Any] = {"nan": 0, "infinite": 0}
     for chunk in chunks:
-        first, last = float(chunk[0]) if first is None else first, float(chunk[-1])
+        found = {"first": float(chunk[0])} | found | {"last": float(chunk[-1])}
         is_finite = np.isfinite(chunk)
-        finite = chunk if is_finite.all() else chunk[is_finite]
-        unnumbered = int(np.count_nonzero(np.isnan(chunk)))
-        nan, infinite = nan + unnumbered, infinite + len(chunk) - len(finite) - unnumbered
-        if len(finite):
-            low, high = float(finite.min()), float(finite.max())
-            smallest = low if smallest is None else min(low, smallest)
-            largest = high if largest is None else max(high, largest)
-    return {
-        "first": first,
-        "last": last,
-        "smallest": smallest,
-        "largest": largest,
-        "nan": nan,
-        "infinite": infinite,
-    }
+        if not is_finite.all():
+            found["nan"] += int(np.isnan(chunk).sum())
+            found["infinite"] += int(np.isinf(chunk).sum())
+            chunk = chunk[is_finite]
+        if len(chunk):
+            low, high = float(chunk.min()), float(chunk.max())
+            found["smallest"] = min(found.get("smallest", low), low)
+            found["largest"] = max(found.get("largest", high), high)
+    return found
 
 
-def table_size(steps: range, dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a table's ``.npy`` file."""
-    return len(_header(len(steps), dtype)) + len(steps) * dtype.itemsize
+# ---------------------------------------------------------------- arguments, sizes and headers
 
 
-def free_space(folder: str | os.PathLike[str] | int) -> int:
-    """Return the bytes free in a folder, given by its path or its descriptor."""
-    usage = shutil.disk_usage(folder)
-    return usage.free if usage.total else sys.maxsize  # some file systems do not know
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes as people read it: ``"80.0 TB"``."""
-    if count < 1000:
-        return f"{count} bytes"
-    power = min((len(str(count)) - 1) // 3, 6)
-    return f"{count / 1000**power:.1f} {' kMGTPE'[power]}B"
-
-
-# ---------------------------------------------------------------- arguments and headers
-
-
-def _check_schedule(schedule: Any) -> None:
+def _checked(schedule: Any) -> InverseTimeDecay:
     if not isinstance(schedule, InverseTimeDecay):
         raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
+    return schedule
 
 
 def _table_path(path: Any) -> Path:
@@ -395,45 +328,46 @@ def _table_path(path: Any) -> Path:
     return target
 
 
-def _header(length: int, dtype: np.dtype[Any]) -> bytes:
+def table_size(steps: range, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a table's ``.npy`` file."""
+    return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
+
+
+def free_space(folder: _Path | int) -> int:
+    """Return the bytes free in a folder, given by its path or its descriptor."""
+    usage = shutil.disk_usage(folder)
+    return usage.free if usage.total else sys.maxsize  # some file systems do not know
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes as people read it: ``"80.0 TB"``."""
+    power = min((len(str(count)) - 1) // 3, 6)
+    return f"{count / 1000**power:.1f} {' kMGTPE'[power]}B" if power else f"{count} bytes"
+
+
+def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
     stream = io.BytesIO()
-    descr = np.lib.format.dtype_to_descr(dtype)
-    content = {"descr": descr, "fortran_order": False, "shape": (length,)}
-    np.lib.format.write_array_header_1_0(stream, content)
+    descr = formats.dtype_to_descr(dtype)
+    content = {"descr": descr, "fortran_order": False, "shape": (len(steps),)}
+    formats.write_array_header_1_0(stream, content)
     return stream.getvalue()
 
 
-@dataclass(frozen=True)
-class _NpyFile:
-    """What the header of a ``.npy`` file says, and the size of the file."""
-
-    path: Path
-    dtype: np.dtype[Any]
-    length: int
-    offset: int
-    size: int
-
-    @classmethod
-    def of(cls, path: Path) -> "_NpyFile":
-        if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        with open(path, "rb") as file:
-            try:
-                first = np.lib.format.read_magic(file) == (1, 0)
-                formats = np.lib.format
-                read = formats.read_array_header_1_0 if first else formats.read_array_header_2_0
-                shape, _, dtype = read(file)
-            except ValueError as error:
-                raise ValueError(f"{path} is not a .npy file: {error}") from None
-            if len(shape) != 1 or dtype.kind != "f":
-                expected = "one dimension of a real floating dtype"
-                raise ValueError(f"{path} has shape {shape} of {dtype}, expected {expected}")
-            return cls(path, dtype, shape[0], file.tell(), os.fstat(file.fileno()).st_size)
-
-    @property
-    def whole(self) -> int:
-        """Bytes of the file where nothing is missing."""
-        return self.offset + self.length * self.dtype.itemsize
+def _read_header(path: Path) -> tuple[np.dtype[Any], int, int, int]:
+    """Return dtype and length of a ``.npy`` table, where its data begin, and the file's size."""
+    if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    with open(path, "rb") as file:
+        try:
+            old = formats.read_magic(file) == (1, 0)
+            read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a .npy file: {error}") from None
+        if len(shape) != 1 or dtype.kind != "f":
+            wanted = "one dimension of a real floating dtype"
+            raise ValueError(f"{path} has shape {shape} of {dtype}, expected {wanted}")
+        return dtype, shape[0], file.tell(), os.fstat(file.fileno()).st_size
 
 
 # ---------------------------------------------------------------- computing beside the files
@@ -453,9 +387,7 @@ class _Worker:
     def __init__(self, sink: _Sink[Any]) -> None:
         self.todo: SimpleQueue[Any] = SimpleQueue()
         self._replies: SimpleQueue[Any] = SimpleQueue()
-        self._sink = sink
-        self._over = threading.Event()
-        self._inline = True
+        self._sink, self._over, self._inline = sink, threading.Event(), True
 
     def start(self) -> None:
         """Let the sink run to its first yield."""
@@ -506,7 +438,7 @@ def _piped(
     schedule: InverseTimeDecay,
     steps: range,
     dtype: np.dtype[Any],
-    progress: _Progress | None,
+    progress: _Progress,
     reporter: str | None = None,
 ) -> _Result:
     """Compute a table chunk by chunk while `sink` is at work on the chunk before."""
@@ -548,41 +480,32 @@ def _piped(
         raise
 
 
-def _compared(file: _NpyFile, steps: range) -> _Sink[Verification]:
+def _compared(path: Path, offset: int, steps: range) -> _Sink[Verification]:
     """Compare the chunks with those of a file."""
-    buffer = bytearray(_CHUNK)
     done = differing = 0
     first: tuple[int | None, float | None, float | None] = None, None, None
-    with open(file.path, "rb", buffering=0) as stream:
-        stream.seek(file.offset)
-        while (expected := (yield)) is not None:
-            if stream.readinto(memoryview(buffer)[: expected.nbytes]) != expected.nbytes:
-                raise ValueError(f"{file.path} became shorter while it was read")
-            if not buffer.startswith(_bytes(expected)):
-                stored = np.frombuffer(buffer, file.dtype, len(expected))
-                words = f"u{min(file.dtype.itemsize, 8)}", (len(expected), -1)
-                unequal = stored.view(words[0]) != expected.view(words[0])
-                where = np.flatnonzero(unequal.reshape(words[1]).any(axis=1))
-                if not differing:
-                    i = int(where[0])
-                    first = steps[done + i], float(stored[i]), float(expected[i])
-                differing += len(where)
-            done += len(expected)
+    while (expected := (yield)) is not None:
+        size, word = expected.itemsize, f"u{min(expected.itemsize, 8)}"
+        stored = np.fromfile(path, expected.dtype, len(expected), offset=offset + done * size)
+        if len(stored) != len(expected):
+            raise ValueError(f"{path} became shorter while it was read")
+        unequal = stored.view(word) != expected.view(word)
+        if unequal.any():
+            where = np.flatnonzero(unequal.reshape(len(stored), -1).any(axis=1))
+            if not differing:
+                i = int(where[0])
+                first = steps[done + i], float(stored[i]), float(expected[i])
+            differing += len(where)
+        done += len(expected)
     return Verification(len(steps), differing, *first)
 
 
-def _stored(path: Path, steps: range, dtype: np.dtype[Any], force: bool) -> _Sink[None]:
+def _stored(path: Path, header: bytes, size: int, force: bool) -> _Sink[None]:
     """Write the chunks to a file."""
-    header = _header(len(steps), dtype)
-    with _Partial(path, header, table_size(steps, dtype), force).opened() as partial:
-        partial.put(memoryview(header))
+    with _Partial(path, header, size, force).opened() as partial:
         while (values := (yield)) is not None:
-            partial.put(_bytes(values))
+            partial.put(values.view(np.uint8).data)
         partial.publish()
-
-
-def _bytes(values: npt.NDArray[Any]) -> memoryview:
-    return values.view(np.uint8).data
 
 
 # ---------------------------------------------------------------- the hidden file
@@ -594,49 +517,42 @@ class _Partial:
     Its folder is opened once and everything is relative to it, where the platform can do so.
     """
 
+    _file: io.FileIO
     _folder: int | None = None
     _end = _synced = 0  # bytes that are right, and those of them known to be on disk
     _resuming = True
     _published = False
 
     def __init__(self, path: Path, header: bytes, size: int, force: bool) -> None:
-        self._path, self._header, self._size, self._force = path, header, size, force
+        self._path, self._parent = path.absolute(), path.parent
+        self._header, self._size, self._force = header, size, force
         # Not the table's own name and more, which a file system may find too long.
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-        self._hidden_path = path.with_name(f".invdecay-{digest}.partial")
-        self._name, self._hidden = str(path), str(self._hidden_path)
-        self._buffer = bytearray(min(_CHUNK, size))
+        self._hidden_path = self._path.with_name(f".invdecay-{digest}.partial")
+        self._name, self._hidden = str(self._path), str(self._hidden_path)
+        self._buffer = bytearray(_CHUNK)
 
     @contextmanager
     def opened(self) -> Iterator["_Partial"]:
         """Check what can be checked before the work; on an error say what is kept."""
         with ExitStack() as stack:
             if os.open in os.supports_dir_fd:
-                folder = _descriptor(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-                self._folder = stack.enter_context(folder)
+                self._folder = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, self._folder)
                 self._name, self._hidden = self._path.name, self._hidden_path.name
-            stack.enter_context(self._naming())
-            old = self._replaced()
-            self._file = stack.enter_context(self._locked())
             try:
-                self._check_space()
-                if old is not None and hasattr(os, "fchmod"):  # no more readers than the old has
-                    os.fchmod(self._file.fileno(), stat.S_IMODE(old.st_mode) & 0o777 | 0o600)
+                old = self._replaced()
+                self._open(stack)
+                self._prepare(old)
+                self.put(memoryview(self._header))
                 yield self
             except BaseException as error:
+                if isinstance(error, OSError):
+                    error.filename = str(self._path)
+                    del error.filename2
                 with suppress(OSError):
                     self._keep_or_discard(error)
                 raise
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Let every OSError name the table."""
-        try:
-            yield
-        except OSError as error:
-            error.filename = str(self._path)
-            del error.filename2
-            raise
 
     def _replaced(self) -> os.stat_result | None:
         """Return the file to replace, None without one; refuse what is not to be replaced."""
@@ -649,65 +565,63 @@ class _Partial:
             raise OSError(errno.EISDIR, "is a folder")
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EEXIST, "exists and is not a regular file")
-        if self._folder is not None:
-            folder = os.fstat(self._folder)
-            owners = 0, folder.st_uid, entry.st_uid
-            if folder.st_mode & stat.S_ISVTX and os.geteuid() not in owners:
-                raise OSError(errno.EPERM, "belongs to another user, in a folder with a sticky bit")
-        flags = getattr(os, "O_PATH", os.O_RDONLY) if self._force else os.O_RDONLY
-        with _descriptor(self._name, flags, self._folder) as descriptor:
-            if _is_mount_point(descriptor):
-                raise OSError(errno.EBUSY, "is a mount point")
-            head = b"" if self._force else os.read(descriptor, len(np.lib.format.MAGIC_PREFIX))
-            if head not in (b"", np.lib.format.MAGIC_PREFIX):
-                raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it")
+        if _is_mount_point(self._path):
+            raise OSError(errno.EBUSY, "is a mount point")
+        folder = os.stat(self._parent if self._folder is None else self._folder)
+        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, entry.st_uid):
+            raise OSError(errno.EPERM, "belongs to another user, in a folder with a sticky bit")
+        if not self._force:
+            magic = formats.MAGIC_PREFIX
+            opener = functools.partial(os.open, dir_fd=self._folder)
+            with open(self._name, "rb", opener=opener) as file:
+                if file.read(len(magic)) not in (b"", magic):
+                    raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it")
         return found
 
-    def _locked(self) -> io.FileIO:
+    def _open(self, stack: ExitStack) -> None:
         """Open the hidden file, made if missing, never through a link, for this call alone."""
         # Appending, so that a file which something else cut or extended ends with a wrong size.
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        for _ in range(100):
-            with ExitStack() as stack:
-                descriptor = os.open(self._hidden, flags, 0o666, dir_fd=self._folder)
-                file = stack.enter_context(io.FileIO(descriptor, "r+"))
-                found = os.fstat(descriptor)
-                regular = stat.S_ISREG(found.st_mode) and found.st_nlink < 2
-                if not regular or _is_mount_point(descriptor):
-                    raise OSError(errno.EEXIST, f"{self._hidden_path} is not a file of ours")
-                self._lock(descriptor)
-                if self._is_hidden(file):
-                    stack.pop_all()
-                    return file
+        for _ in range(9):
+            descriptor = os.open(self._hidden, flags, 0o666, dir_fd=self._folder)
+            file = stack.enter_context(io.FileIO(descriptor, "r+"))
+            found = os.fstat(descriptor)
+            foreign = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
+            if foreign or _is_mount_point(self._hidden_path):
+                raise OSError(errno.EEXIST, f"{self._hidden_path} is not a file of ours")
+            try:
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno == errno.EWOULDBLOCK:
+                    raise OSError(error.errno, "is being written by another call") from None
+                if error.errno not in _UNSUPPORTED:
+                    raise
+            if self._is_hidden(file):
+                self._file = file
+                return
             # Published or removed by another call between our opening it and our locking it.
         raise OSError(errno.ESTALE, f"{self._hidden_path} keeps changing")
 
-    def _lock(self, descriptor: int) -> None:
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError(errno.EWOULDBLOCK, "being written by another call") from None
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-
     def _is_hidden(self, file: io.FileIO) -> bool:
-        """Whether the hidden name is still that of the open file."""
+        """Whether the hidden name is that of an open file."""
         try:
             named = os.stat(self._hidden, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return os.path.samestat(os.fstat(file.fileno()), named)
 
-    def _check_space(self) -> None:
+    def _prepare(self, old: os.stat_result | None) -> None:
+        """Check that there is space, and let nobody read more than the old table meanwhile."""
         found = os.fstat(self._file.fileno())
         held = found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size
-        free = free_space(self._path.parent if self._folder is None else self._folder)
+        free = free_space(self._parent if self._folder is None else self._folder)
         if self._size - held > free:
             needs = format_bytes(self._size - held)
             raise OSError(errno.ENOSPC, f"needs {needs}, {format_bytes(free)} are free")
+        if old is not None and hasattr(os, "fchmod"):
+            os.fchmod(self._file.fileno(), old.st_mode & 0o777 | 0o600)
 
     def put(self, data: memoryview) -> None:
         """Compare the next bytes of the table with those of the file, or write them."""
@@ -727,8 +641,8 @@ class _Partial:
         try:
             os.fsync(self._file.fileno())
         except OSError:
-            # The kernel goes on to show bytes that did not reach the disk: they must not be
-            # there when the next call compares.
+            # The kernel goes on to show bytes that may have failed to reach the disk. The next
+            # call must not find them.
             self._file.truncate(self._synced)
             raise
         self._synced = self._end
@@ -738,62 +652,45 @@ class _Partial:
         if self._resuming:
             self._file.truncate(self._end)
         self._synchronise()
-        old = self._replaced()
-        if old is not None:
-            _give_mode_and_owner(self._file.fileno(), old)
-        if not self._is_hidden(self._file) or os.fstat(self._file.fileno()).st_size != self._size:
+        old, descriptor, at = self._replaced(), self._file.fileno(), self._folder
+        if old is not None and hasattr(os, "fchown"):
+            with suppress(OSError):
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        if not self._is_hidden(self._file) or os.fstat(descriptor).st_size != self._size:
             raise OSError(errno.ESTALE, "the hidden file was changed by something else")
         if sys.platform == "win32":  # which does not rename an open file
             self._file.close()
-        at = self._folder
         os.replace(self._hidden, self._name, src_dir_fd=at, dst_dir_fd=at)
         self._published = True
-        if at is not None:
-            try:
+        try:
+            if at is not None:
                 os.fsync(at)
-            except OSError as error:
-                if error.errno not in _UNSUPPORTED:
-                    raise
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
 
     def _keep_or_discard(self, error: BaseException) -> None:
+        """Remove a hidden file that holds nothing; else say where it is."""
         if self._published:
             error.add_note(f"{self._path} is complete.")
-        elif self._is_hidden(self._file):
+        elif hasattr(self, "_file") and self._is_hidden(self._file):
             size = os.fstat(self._file.fileno()).st_size
             if size <= len(self._header):
                 os.unlink(self._hidden, dir_fd=self._folder)
             else:
-                error.add_note(
-                    f"{format_bytes(size)} are kept in {self._hidden_path}: the same call resumes,"
-                    " and removing that file discards them."
-                )
+                kept = f"{format_bytes(size)} are kept in {self._hidden_path}"
+                rest = "the same call resumes, and removing that file discards them."
+                error.add_note(f"{kept}: {rest}")
 
 
-@contextmanager
-def _descriptor(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
-    descriptor = os.open(path, flags, dir_fd=folder)
+def _is_mount_point(path: Path) -> bool:
+    """Whether a path or a link there leads to a file that is mounted (known on Linux)."""
     try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _is_mount_point(descriptor: int) -> bool:
-    """Whether an open file is a mount of its own, which no rename replaces (known on Linux)."""
-    try:
-        name = os.readlink(f"/proc/self/fd/{descriptor}")
-        with _descriptor(os.path.dirname(name), os.O_PATH) as folder:
-            texts = [Path(f"/proc/self/fdinfo/{n}").read_text() for n in (descriptor, folder)]
-    except (OSError, AttributeError):
+        mounts = Path("/proc/self/mountinfo").read_bytes()
+    except OSError:
         return False
-    lines = {line for text in texts for line in text.splitlines()}
-    return sum(line.startswith("mnt_id") for line in lines) > 1
-
-
-def _give_mode_and_owner(descriptor: int, old: os.stat_result) -> None:
-    if hasattr(os, "fchown"):
-        for user in old.st_uid, -1:
-            with suppress(OSError):
-                os.fchown(descriptor, user, old.st_gid)
-                break
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+    name = os.fsencode(os.path.realpath(path))
+    for character in b"\\ \t\n":
+        name = name.replace(bytes([character]), b"\\%03o" % character)
+    return any(line.split()[4] == name for line in mounts.splitlines())
