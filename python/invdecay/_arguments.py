@@ -2,6 +2,8 @@
 
 import math
 import operator
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -228,3 +230,14 @@ def output(out: Any, length: int) -> npt.NDArray[Any]:
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     return out
+
+
+def table_path(path: Any) -> Path:
+    """Return `path` as a Path, if its suffix is that of a table."""
+    try:
+        target = Path(path)
+    except TypeError:
+        raise TypeError(f"path must be a string or a path, got {path!r}") from None
+    if target.suffix not in (".npy", ".zarr"):
+        raise ValueError(f"path must end in .npy or .zarr, got {os.fspath(path)!r}")
+    return target

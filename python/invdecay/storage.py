@@ -1,46 +1,37 @@
-"""Tables on disk: `save_table`, `verify_table` and `inspect_table`.
+"""Writing tables to disk.
 
 A table grows in a hidden file beside its path and is renamed once it is whole and on disk, so that
 the path is absent, old or complete at every moment. The formula is the checksum: an interrupted
 table resumes by computing each chunk again and comparing it with the hidden file.
 """
 
-import _thread
 import errno
-import functools
 import hashlib
 import io
 import os
 import shutil
 import stat
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as formats
 
-from ._arguments import floating_dtype, step_range
-from ._backend import report_flags
+from ._arguments import floating_dtype, step_range, table_path
+from ._pipeline import Progress, Sink, checked_schedule, piped
 from .schedule import InverseTimeDecay
+from .verification import TableInfo, Verification, inspect_table, statistics, verify_table
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_Array: TypeAlias = npt.NDArray[Any]
-_Path: TypeAlias = str | os.PathLike[str]
-_Progress: TypeAlias = Callable[[int, int], object] | None
-_Result = TypeVar("_Result")
-_Sink: TypeAlias = Generator[None, _Array | None, _Result]
-"""Takes a table chunk by chunk, then None, and returns its result."""
+__all__ = ["TableInfo", "Verification", "inspect_table", "save_table", "statistics", "verify_table"]
 
 _CHUNK = 1 << 22
 """Bytes computed, compared or written at once."""
@@ -50,16 +41,13 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errn
 """What file systems answer that can neither lock a file nor synchronise a folder."""
 
 
-# ---------------------------------------------------------------- the public functions
-
-
 def save_table(
     schedule: InverseTimeDecay,
-    path: _Path,
+    path: str | os.PathLike[str],
     steps: int | range,
     *,
     dtype: npt.DTypeLike | None = None,
-    progress: _Progress = None,
+    progress: Progress = None,
     force: bool = False,
 ) -> Path:
     """Write the learning rates at a range of steps to a ``.npy`` or ``.zarr`` table.
@@ -123,208 +111,14 @@ def save_table(
     ...     np.load(path)
     array([0.1       , 0.05      , 0.03333334, 0.025     ], dtype=float32)
     """
-    target, steps = _table_path(path), step_range(steps)
-    stored = _checked(schedule).dtype if dtype is None else floating_dtype("dtype", dtype)
+    target, steps = table_path(path), step_range(steps)
+    stored = checked_schedule(schedule).dtype if dtype is None else floating_dtype("dtype", dtype)
     if target.suffix == ".zarr":
         from . import _zarr
 
         return _zarr.save(schedule, target, steps, stored, progress, force)
     sink = _stored(target, _header(steps, stored), table_size(steps, stored), force)
-    _piped(sink, schedule, steps, stored, progress, reporter="save_table")
-    return target
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How a table of `count` elements compares with its schedule.
-
-    `differing` elements differ, in at least one bit. At the first of them, of step `first_step`,
-    the file has the rate `stored` and the schedule `expected`; all three are None without one.
-    """
-
-    count: int
-    differing: int = 0
-    first_step: int | None = None
-    stored: float | None = None
-    expected: float | None = None
-
-    @property
-    def equal(self) -> bool:
-        """Whether every bit is the schedule's."""
-        return self.differing == 0
-
-
-def verify_table(
-    path: _Path,
-    schedule: InverseTimeDecay | None = None,
-    steps: int | range | None = None,
-    *,
-    progress: _Progress = None,
-) -> Verification:
-    """Compare every byte of a table with what its schedule gives.
-
-    Parameters
-    ----------
-    path : str or path
-        A ``.npy`` or ``.zarr`` table.
-    schedule : InverseTimeDecay, optional
-        What the table should hold. A ``.zarr`` table knows it, a ``.npy`` file does not.
-    steps : int or range, optional
-        The steps of the table. Default: those that a ``.zarr`` table names; the integers from 0.
-    progress : callable, optional
-        Called as ``progress(done, total)``, in elements, after each chunk.
-
-    Returns
-    -------
-    Verification
-        How many elements differ, and the first of them.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of the wrong type, or `schedule` is missing for a ``.npy`` file.
-    ValueError
-        If the file is not a table of this length in a real floating dtype.
-    OSError
-        If the file cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from invdecay import InverseTimeDecay, save_table
-    >>> from invdecay.storage import verify_table
-    >>> schedule = InverseTimeDecay(0.1, decay_steps=1000, decay_rate=1.0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = save_table(schedule, f"{folder}/lr.npy", 4000)
-    ...     verify_table(path, schedule).equal
-    True
-    """
-    target = _table_path(path)
-    steps = None if steps is None else step_range(steps)
-    if target.suffix == ".zarr":
-        from . import _zarr
-
-        return _zarr.verify(target, schedule, steps, progress)
-    schedule = _checked(schedule)
-    dtype, length, offset, size = _read_header(target)
-    steps = range(length) if steps is None else steps
-    whole = offset + length * dtype.itemsize
-    for unit, found, expected in ("elements", length, len(steps)), ("bytes", size, whole):
-        if found != expected:
-            raise ValueError(f"{path} has {found} {unit}, expected {expected}")
-    return _piped(_compared(target, offset, steps), schedule, steps, dtype, progress)
-
-
-@dataclass(frozen=True)
-class TableInfo:
-    """What a table holds.
-
-    `format` is "npy" or "zarr", `length` counts the elements of the whole table, and `size` its
-    bytes on disk. `smallest` and `largest` are of the finite elements. What there is none of is
-    None. A ``.npy`` file says nothing of its `schedule` (a configuration) and its `steps`.
-    """
-
-    format: str
-    dtype: np.dtype[Any]
-    length: int
-    size: int
-    complete: bool
-    first: float | None = None
-    last: float | None = None
-    smallest: float | None = None
-    largest: float | None = None
-    nan: int = 0
-    infinite: int = 0
-    schedule: dict[str, Any] | None = None
-    steps: range | None = None
-
-
-def inspect_table(path: _Path, *, progress: _Progress = None) -> TableInfo:
-    """Return what a table holds, from reading it once.
-
-    Parameters
-    ----------
-    path : str or path
-        A ``.npy`` or ``.zarr`` table.
-    progress : callable, optional
-        Called as ``progress(done, total)``, in elements, after each chunk.
-
-    Returns
-    -------
-    TableInfo
-        Of a truncated ``.npy`` file, which is not complete, the elements that are there.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `path` is not a path, or the file not a table in a real floating dtype.
-    OSError
-        If the file cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from invdecay import InverseTimeDecay, save_table
-    >>> from invdecay.storage import inspect_table
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     info = inspect_table(save_table(InverseTimeDecay(0.1, 9, 1.0), f"{folder}/a.npy", 10))
-    >>> info.length, info.first, info.last, info.complete
-    (10, 0.1, 0.05, True)
-    """
-    target = _table_path(path)
-    if target.suffix == ".zarr":
-        from . import _zarr
-
-        return _zarr.inspect(target, progress)
-    dtype, length, offset, size = _read_header(target)
-    present = min(length, (size - offset) // dtype.itemsize)
-
-    def chunks() -> Iterator[_Array]:
-        many = max(1, _CHUNK // dtype.itemsize)
-        for done in range(0, present, many):
-            count = min(many, present - done)
-            yield np.fromfile(target, dtype, count, offset=offset + done * dtype.itemsize)
-            if progress is not None:
-                progress(done + count, present)
-
-    complete = size == offset + length * dtype.itemsize
-    return TableInfo("npy", dtype, length, size, complete, **statistics(chunks()))
-
-
-def statistics(chunks: Iterable[_Array]) -> dict[str, Any]:
-    """Return first, last, smallest, largest, nan and infinite of a `TableInfo`."""
-    found: dict[str, Any] = {"nan": 0, "infinite": 0}
-    for chunk in chunks:
-        found = {"first": float(chunk[0])} | found | {"last": float(chunk[-1])}
-        is_finite = np.isfinite(chunk)
-        if not is_finite.all():
-            found["nan"] += int(np.isnan(chunk).sum())
-            found["infinite"] += int(np.isinf(chunk).sum())
-            chunk = chunk[is_finite]
-        if len(chunk):
-            low, high = float(chunk.min()), float(chunk.max())
-            found["smallest"] = min(found.get("smallest", low), low)
-            found["largest"] = max(found.get("largest", high), high)
-    return found
-
-
-# ---------------------------------------------------------------- arguments, sizes and headers
-
-
-def _checked(schedule: Any) -> InverseTimeDecay:
-    if not isinstance(schedule, InverseTimeDecay):
-        raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
-    return schedule
-
-
-def _table_path(path: Any) -> Path:
-    """Return `path` as a Path, if its suffix is that of a table."""
-    try:
-        target = Path(path)
-    except TypeError:
-        raise TypeError(f"path must be a string or a path, got {path!r}") from None
-    if target.suffix not in (".npy", ".zarr"):
-        raise ValueError(f"path must end in .npy or .zarr, got {os.fspath(path)!r}")
+    piped(sink, schedule, steps, stored, _CHUNK, progress, reporter="save_table")
     return target
 
 
@@ -333,7 +127,7 @@ def table_size(steps: range, dtype: np.dtype[Any]) -> int:
     return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
 
 
-def free_space(folder: _Path | int) -> int:
+def free_space(folder: str | os.PathLike[str] | int) -> int:
     """Return the bytes free in a folder, given by its path or its descriptor."""
     usage = shutil.disk_usage(folder)
     return usage.free if usage.total else sys.maxsize  # some file systems do not know
@@ -353,154 +147,7 @@ def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
     return stream.getvalue()
 
 
-def _read_header(path: Path) -> tuple[np.dtype[Any], int, int, int]:
-    """Return dtype and length of a ``.npy`` table, where its data begin, and the file's size."""
-    if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    with open(path, "rb") as file:
-        try:
-            old = formats.read_magic(file) == (1, 0)
-            read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise ValueError(f"{path} is not a .npy file: {error}") from None
-        if len(shape) != 1 or dtype.kind != "f":
-            wanted = "one dimension of a real floating dtype"
-            raise ValueError(f"{path} has shape {shape} of {dtype}, expected {wanted}")
-        return dtype, shape[0], file.tell(), os.fstat(file.fileno()).st_size
-
-
-# ---------------------------------------------------------------- computing beside the files
-
-
-class _Stopped(Exception):
-    """Thrown into a sink whose caller goes no further."""
-
-
-class _Worker:
-    """Runs a sink in a thread of its own.
-
-    Ctrl-C is raised in the main thread alone, so that it never cuts short what owns the files.
-    Where no thread can be started (too many of them, or Python is exiting) the caller runs it.
-    """
-
-    def __init__(self, sink: _Sink[Any]) -> None:
-        self.todo: SimpleQueue[Any] = SimpleQueue()
-        self._replies: SimpleQueue[Any] = SimpleQueue()
-        self._sink, self._over, self._inline = sink, threading.Event(), True
-
-    def start(self) -> None:
-        """Let the sink run to its first yield."""
-        self._inline = False
-        try:
-            # Not threading.Thread: its start, cut short, does not say whether the thread runs.
-            _thread.start_new_thread(self._run, ())
-        except RuntimeError:
-            self._inline = True
-        self.put(None)
-        self.get()
-
-    def put(self, item: Any) -> None:
-        self.todo.put(item)
-        if self._inline:
-            self._step()
-
-    def get(self) -> Any:
-        """Return the sink's next reply, or raise what it raised."""
-        reply = self._replies.get()
-        if isinstance(reply, BaseException):
-            raise reply
-        return reply
-
-    def end(self) -> None:
-        """Wait until the sink has ended."""
-        if self._inline:
-            self._run()
-        self._over.wait()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            self._step()
-
-    def _step(self) -> None:
-        item = self.todo.get()
-        try:
-            stopped = isinstance(item, _Stopped)
-            reply = self._sink.throw(item) if stopped else self._sink.send(item)
-        except BaseException as error:
-            self._over.set()
-            reply = error.value if isinstance(error, StopIteration) else error
-        self._replies.put(reply)
-
-
-def _piped(
-    sink: _Sink[_Result],
-    schedule: InverseTimeDecay,
-    steps: range,
-    dtype: np.dtype[Any],
-    progress: _Progress,
-    reporter: str | None = None,
-) -> _Result:
-    """Compute a table chunk by chunk while `sink` is at work on the chunk before."""
-    length = max(1, _CHUNK // dtype.itemsize)
-    worker, stopped = _Worker(sink), _Stopped()
-    flags = done = 0
-
-    def advance() -> None:
-        nonlocal done
-        worker.get()
-        done = min(done + length, len(steps))
-        if progress is not None:
-            progress(done, len(steps))
-
-    try:
-        worker.start()
-        # Zeros, since the padding inside a long double is stored as it is found.
-        native = dtype.newbyteorder("=")
-        buffers = [np.zeros(min(length, len(steps)), native) for _ in range(2)]
-        for start in range(0, len(steps), length):
-            if start - done == 2 * length:
-                advance()
-            chunk = steps[start : start + length]
-            values = buffers[start // length % 2][: len(chunk)]
-            flags |= schedule._fill(values, chunk)
-            worker.put(values if dtype.isnative else values.byteswap().view(dtype))
-        while done < len(steps):
-            advance()
-        if reporter is not None:
-            report_flags(reporter, flags)
-        worker.put(None)
-        result: _Result = worker.get()
-        return result
-    except BaseException as error:
-        worker.todo.put(stopped)  # at once: a second Ctrl-C must not leave the thread waiting
-        worker.end()
-        for note in getattr(stopped, "__notes__", ()):
-            error.add_note(note)
-        raise
-
-
-def _compared(path: Path, offset: int, steps: range) -> _Sink[Verification]:
-    """Compare the chunks with those of a file."""
-    done = differing = 0
-    first: tuple[int | None, float | None, float | None] = None, None, None
-    while (expected := (yield)) is not None:
-        size, word = expected.itemsize, f"u{min(expected.itemsize, 8)}"
-        stored = np.fromfile(path, expected.dtype, len(expected), offset=offset + done * size)
-        if len(stored) != len(expected):
-            raise ValueError(f"{path} became shorter while it was read")
-        unequal = stored.view(word) != expected.view(word)
-        if unequal.any():
-            where = np.flatnonzero(unequal.reshape(len(stored), -1).any(axis=1))
-            if not differing:
-                i = int(where[0])
-                first = steps[done + i], float(stored[i]), float(expected[i])
-            differing += len(where)
-        done += len(expected)
-    return Verification(len(steps), differing, *first)
-
-
-def _stored(path: Path, header: bytes, size: int, force: bool) -> _Sink[None]:
+def _stored(path: Path, header: bytes, size: int, force: bool) -> Sink[None]:
     """Write the chunks to a file."""
     with _Partial(path, header, size, force).opened() as partial:
         while (values := (yield)) is not None:
@@ -565,17 +212,20 @@ class _Partial:
             raise OSError(errno.EISDIR, "is a folder")
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EEXIST, "exists and is not a regular file")
-        if _is_mount_point(self._path):
-            raise OSError(errno.EBUSY, "is a mount point")
         folder = os.stat(self._parent if self._folder is None else self._folder)
         if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, entry.st_uid):
             raise OSError(errno.EPERM, "belongs to another user, in a folder with a sticky bit")
-        if not self._force:
+
+        def opener(name: str, flags: int) -> int:  # whose contents may not be ours to read
+            flags = getattr(os, "O_PATH", flags) if self._force else flags
+            return os.open(name, flags, dir_fd=self._folder)
+
+        with open(self._name, "rb", buffering=0, opener=opener) as file:
+            if _is_mount_point(file.fileno()):
+                raise OSError(errno.EBUSY, "is a mount point")
             magic = formats.MAGIC_PREFIX
-            opener = functools.partial(os.open, dir_fd=self._folder)
-            with open(self._name, "rb", opener=opener) as file:
-                if file.read(len(magic)) not in (b"", magic):
-                    raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it")
+            if not self._force and file.read(len(magic)) not in (b"", magic):
+                raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it")
         return found
 
     def _open(self, stack: ExitStack) -> None:
@@ -588,7 +238,7 @@ class _Partial:
             file = stack.enter_context(io.FileIO(descriptor, "r+"))
             found = os.fstat(descriptor)
             foreign = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
-            if foreign or _is_mount_point(self._hidden_path):
+            if foreign or _is_mount_point(descriptor):
                 raise OSError(errno.EEXIST, f"{self._hidden_path} is not a file of ours")
             try:
                 if fcntl is not None:
@@ -653,10 +303,8 @@ class _Partial:
             self._file.truncate(self._end)
         self._synchronise()
         old, descriptor, at = self._replaced(), self._file.fileno(), self._folder
-        if old is not None and hasattr(os, "fchown"):
-            with suppress(OSError):
-                os.fchown(descriptor, old.st_uid, old.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        if old is not None:
+            _give_mode_and_owner(descriptor, old)
         if not self._is_hidden(self._file) or os.fstat(descriptor).st_size != self._size:
             raise OSError(errno.ESTALE, "the hidden file was changed by something else")
         if sys.platform == "win32":  # which does not rename an open file
@@ -684,13 +332,20 @@ class _Partial:
                 error.add_note(f"{kept}: {rest}")
 
 
-def _is_mount_point(path: Path) -> bool:
-    """Whether a path or a link there leads to a file that is mounted (known on Linux)."""
+def _is_mount_point(descriptor: int) -> bool:
+    """Whether an open file is mounted where it is, so that no rename replaces it (on Linux)."""
     try:
+        name = os.readlink(b"/proc/self/fd/%d" % descriptor)
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
         return False
-    name = os.fsencode(os.path.realpath(path))
     for character in b"\\ \t\n":
         name = name.replace(bytes([character]), b"\\%03o" % character)
     return any(line.split()[4] == name for line in mounts.splitlines())
+
+
+def _give_mode_and_owner(descriptor: int, old: os.stat_result) -> None:
+    if hasattr(os, "fchown"):
+        with suppress(OSError):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))

@@ -1,0 +1,238 @@
+"""Reading tables: `verify_table` compares one with its schedule, `inspect_table` describes it."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as formats
+
+from ._arguments import step_range, table_path
+from ._pipeline import Progress, Sink, checked_schedule, piped
+from .schedule import InverseTimeDecay
+
+_CHUNK = 1 << 22
+"""Bytes read and compared at once."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a table of `count` elements compares with its schedule.
+
+    `differing` elements differ, in at least one bit. At the first of them, of step `first_step`,
+    the file has the rate `stored` and the schedule `expected`; all three are None without one.
+    """
+
+    count: int
+    differing: int = 0
+    first_step: int | None = None
+    stored: float | None = None
+    expected: float | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether every bit is the schedule's."""
+        return self.differing == 0
+
+
+def verify_table(
+    path: str | os.PathLike[str],
+    schedule: InverseTimeDecay | None = None,
+    steps: int | range | None = None,
+    *,
+    progress: Progress = None,
+) -> Verification:
+    """Compare every byte of a table with what its schedule gives.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.npy`` or ``.zarr`` table.
+    schedule : InverseTimeDecay, optional
+        What the table should hold. A ``.zarr`` table knows it, a ``.npy`` file does not.
+    steps : int or range, optional
+        The steps of the table. Default: those that a ``.zarr`` table names; the integers from 0.
+    progress : callable, optional
+        Called as ``progress(done, total)``, in elements, after each chunk.
+
+    Returns
+    -------
+    Verification
+        How many elements differ, and the first of them.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type, or `schedule` is missing for a ``.npy`` file.
+    ValueError
+        If the file is not a table of this length in a real floating dtype.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from invdecay import InverseTimeDecay, save_table
+    >>> from invdecay.verification import verify_table
+    >>> schedule = InverseTimeDecay(0.1, decay_steps=1000, decay_rate=1.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_table(schedule, f"{folder}/lr.npy", 4000)
+    ...     verify_table(path, schedule).equal
+    True
+    """
+    target = table_path(path)
+    steps = None if steps is None else step_range(steps)
+    if target.suffix == ".zarr":
+        from . import _zarr
+
+        return _zarr.verify(target, schedule, steps, progress)
+    schedule = checked_schedule(schedule)
+    dtype, length, offset, size = _read_header(target)
+    steps = range(length) if steps is None else steps
+    whole = offset + length * dtype.itemsize
+    for unit, found, expected in ("elements", length, len(steps)), ("bytes", size, whole):
+        if found != expected:
+            raise ValueError(f"{path} has {found} {unit}, expected {expected}")
+    return piped(_compared(target, offset, steps), schedule, steps, dtype, _CHUNK, progress)
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table holds.
+
+    `format` is "npy" or "zarr", `length` counts the elements of the whole table, and `size` its
+    bytes on disk. `smallest` and `largest` are of the finite elements. What there is none of is
+    None. A ``.npy`` file says nothing of its `schedule` (a configuration) and its `steps`.
+    """
+
+    format: str
+    dtype: np.dtype[Any]
+    length: int
+    size: int
+    complete: bool
+    first: float | None = None
+    last: float | None = None
+    smallest: float | None = None
+    largest: float | None = None
+    nan: int = 0
+    infinite: int = 0
+    schedule: dict[str, Any] | None = None
+    steps: range | None = None
+
+
+def inspect_table(path: str | os.PathLike[str], *, progress: Progress = None) -> TableInfo:
+    """Return what a table holds, from reading it once.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.npy`` or ``.zarr`` table.
+    progress : callable, optional
+        Called as ``progress(done, total)``, in elements, after each chunk.
+
+    Returns
+    -------
+    TableInfo
+        Of a truncated ``.npy`` file, which is not complete, the elements that are there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `path` is not a path, or the file not a table in a real floating dtype.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from invdecay import InverseTimeDecay, save_table
+    >>> from invdecay.verification import inspect_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     info = inspect_table(save_table(InverseTimeDecay(0.1, 9, 1.0), f"{folder}/a.npy", 10))
+    >>> info.length, info.first, info.last, info.complete
+    (10, 0.1, 0.05, True)
+    """
+    target = table_path(path)
+    if target.suffix == ".zarr":
+        from . import _zarr
+
+        return _zarr.inspect(target, progress)
+    dtype, length, offset, size = _read_header(target)
+    present = min(length, (size - offset) // dtype.itemsize)
+
+    def chunks() -> Iterator[npt.NDArray[Any]]:
+        many = max(1, _CHUNK // dtype.itemsize)
+        for done in range(0, present, many):
+            count = min(many, present - done)
+            yield np.fromfile(target, dtype, count, offset=offset + done * dtype.itemsize)
+            if progress is not None:
+                progress(done + count, present)
+
+    complete = size == offset + length * dtype.itemsize
+    return TableInfo("npy", dtype, length, size, complete, **statistics(chunks()))
+
+
+def statistics(chunks: Iterable[npt.NDArray[Any]]) -> dict[str, Any]:
+    """Return first, last, smallest, largest, nan and infinite of a `TableInfo`."""
+    found: dict[str, Any] = {"nan": 0, "infinite": 0}
+    for chunk in chunks:
+        found = {"first": float(chunk[0])} | found | {"last": float(chunk[-1])}
+        is_finite = np.isfinite(chunk)
+        if not is_finite.all():
+            found["nan"] += int(np.isnan(chunk).sum())
+            found["infinite"] += int(np.isinf(chunk).sum())
+            chunk = chunk[is_finite]
+        if len(chunk):
+            low, high = float(chunk.min()), float(chunk.max())
+            found["smallest"] = min(found.get("smallest", low), low)
+            found["largest"] = max(found.get("largest", high), high)
+    return found
+
+
+def _read_header(path: Path) -> tuple[np.dtype[Any], int, int, int]:
+    """Return dtype and length of a ``.npy`` table, where its data begin, and the file's size."""
+    if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    with open(path, "rb") as file:
+        try:
+            old = formats.read_magic(file) == (1, 0)
+            read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a .npy file: {error}") from None
+        if len(shape) != 1 or dtype.kind != "f":
+            wanted = "one dimension of a real floating dtype"
+            raise ValueError(f"{path} has shape {shape} of {dtype}, expected {wanted}")
+        return dtype, shape[0], file.tell(), os.fstat(file.fileno()).st_size
+
+
+def _compared(path: Path, offset: int, steps: range) -> Sink[Verification]:
+    """Compare the chunks with those of a file."""
+    done = differing = 0
+    first: tuple[int | None, float | None, float | None] = None, None, None
+    while (expected := (yield)) is not None:
+        begin = offset + done * expected.itemsize
+        stored = np.fromfile(path, expected.dtype, len(expected), offset=begin)
+        if len(stored) != len(expected):
+            raise ValueError(f"{path} became shorter while it was read")
+        where = differences(stored, expected)
+        if len(where) and not differing:
+            i = int(where[0])
+            first = steps[done + i], float(stored[i]), float(expected[i])
+        differing += len(where)
+        done += len(expected)
+    return Verification(len(steps), differing, *first)
+
+
+def differences(stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return where two tables differ in their bits; one NaN is as good as another."""
+    word = f"u{min(expected.itemsize, 8)}"
+    unequal = stored.view(word) != expected.view(word)
+    if not unequal.any():
+        return np.empty(0, np.intp)
+    unequal = unequal.reshape(len(stored), -1).any(axis=1)
+    return np.flatnonzero(unequal & ~(np.isnan(stored) & np.isnan(expected)))
