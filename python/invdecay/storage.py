@@ -216,7 +216,8 @@ class _Partial:
         if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, entry.st_uid):
             raise OSError(errno.EPERM, "belongs to another user, in a folder with a sticky bit")
 
-        def opener(name: str, flags: int) -> int:  # whose contents may not be ours to read
+        def opener(name: str, flags: int) -> int:
+            # By force a file is replaced that this user may not read.
             flags = getattr(os, "O_PATH", flags) if self._force else flags
             return os.open(name, flags, dir_fd=self._folder)
 
@@ -255,7 +256,7 @@ class _Partial:
         raise OSError(errno.ESTALE, f"{self._hidden_path} keeps changing")
 
     def _is_hidden(self, file: io.FileIO) -> bool:
-        """Whether the hidden name is that of an open file."""
+        """Return whether the hidden name is that of an open file."""
         try:
             named = os.stat(self._hidden, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -333,11 +334,11 @@ class _Partial:
 
 
 def _is_mount_point(descriptor: int) -> bool:
-    """Whether an open file is mounted where it is, so that no rename replaces it (on Linux)."""
+    """Return whether an open file is mounted where it is, so that no rename replaces it."""
     try:
         name = os.readlink(b"/proc/self/fd/%d" % descriptor)
         mounts = Path("/proc/self/mountinfo").read_bytes()
-    except OSError:
+    except OSError:  # not on Linux
         return False
     for character in b"\\ \t\n":
         name = name.replace(bytes([character]), b"\\%03o" % character)
@@ -345,6 +346,7 @@ def _is_mount_point(descriptor: int) -> bool:
 
 
 def _give_mode_and_owner(descriptor: int, old: os.stat_result) -> None:
+    """Give an open file the mode of another one and, where that is allowed, its owner."""
     if hasattr(os, "fchown"):
         with suppress(OSError):
             os.fchown(descriptor, old.st_uid, old.st_gid)

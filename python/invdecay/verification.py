@@ -23,8 +23,9 @@ _CHUNK = 1 << 22
 class Verification:
     """How a table of `count` elements compares with its schedule.
 
-    `differing` elements differ, in at least one bit. At the first of them, of step `first_step`,
-    the file has the rate `stored` and the schedule `expected`; all three are None without one.
+    `differing` elements differ in at least one bit; one NaN counts as equal to another. At the
+    first of them, of step `first_step`, the file has the rate `stored` and the schedule
+    `expected`. All three are None if nothing differs.
     """
 
     count: int
@@ -89,7 +90,8 @@ def verify_table(
     if target.suffix == ".zarr":
         from . import _zarr
 
-        return _zarr.verify(target, schedule, steps, progress)
+        given = None if schedule is None else checked_schedule(schedule)
+        return _zarr.verify(target, given, steps, progress)
     schedule = checked_schedule(schedule)
     dtype, length, offset, size = _read_header(target)
     steps = range(length) if steps is None else steps
@@ -166,11 +168,13 @@ def inspect_table(path: str | os.PathLike[str], *, progress: Progress = None) ->
 
     def chunks() -> Iterator[npt.NDArray[Any]]:
         many = max(1, _CHUNK // dtype.itemsize)
-        for done in range(0, present, many):
-            count = min(many, present - done)
-            yield np.fromfile(target, dtype, count, offset=offset + done * dtype.itemsize)
-            if progress is not None:
-                progress(done + count, present)
+        with open(target, "rb") as file:
+            file.seek(offset)
+            for done in range(0, present, many):
+                count = min(many, present - done)
+                yield np.fromfile(file, dtype, count)
+                if progress is not None:
+                    progress(done + count, present)
 
     complete = size == offset + length * dtype.itemsize
     return TableInfo("npy", dtype, length, size, complete, **statistics(chunks()))
@@ -214,17 +218,18 @@ def _compared(path: Path, offset: int, steps: range) -> Sink[Verification]:
     """Compare the chunks with those of a file."""
     done = differing = 0
     first: tuple[int | None, float | None, float | None] = None, None, None
-    while (expected := (yield)) is not None:
-        begin = offset + done * expected.itemsize
-        stored = np.fromfile(path, expected.dtype, len(expected), offset=begin)
-        if len(stored) != len(expected):
-            raise ValueError(f"{path} became shorter while it was read")
-        where = differences(stored, expected)
-        if len(where) and not differing:
-            i = int(where[0])
-            first = steps[done + i], float(stored[i]), float(expected[i])
-        differing += len(where)
-        done += len(expected)
+    with open(path, "rb") as file:
+        file.seek(offset)
+        while (expected := (yield)) is not None:
+            stored = np.fromfile(file, expected.dtype, len(expected))
+            if len(stored) != len(expected):
+                raise ValueError(f"{path} became shorter while it was read")
+            where = differences(stored, expected)
+            if len(where) and not differing:
+                i = int(where[0])
+                first = steps[done + i], float(stored[i]), float(expected[i])
+            differing += len(where)
+            done += len(expected)
     return Verification(len(steps), differing, *first)
 
 
