@@ -281,10 +281,14 @@ class _Partial:
             self._resuming = count == len(data) and self._buffer.startswith(data)
             if not self._resuming:
                 self._file.truncate(self._end)
-        self._end += len(data)
+        begin, self._end = self._end, self._end + len(data)
         if not self._resuming:
             while data:
                 data = data[self._file.write(data) :]
+            # Linux then starts to move the bytes to the disk, while the next ones are computed.
+            with suppress(AttributeError, OSError):
+                advice = os.POSIX_FADV_DONTNEED
+                os.posix_fadvise(self._file.fileno(), begin, self._end - begin, advice)
             if self._end - self._synced >= _SYNC:
                 self._synchronise()
 
