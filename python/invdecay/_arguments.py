@@ -133,3 +133,14 @@ def arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
     if native not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {arithmetic}")
     return native
+
+
+def floating_dtype(name: str, value: Any) -> np.dtype[Any]:
+    """Return the dtype that a table is stored in: any real floating one, in either byte order."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a real floating dtype, got {value!r}") from None
+    if dtype.kind != "f":
+        raise TypeError(f"{name} must be a real floating dtype, got {dtype}")
+    return dtype
