@@ -1,0 +1,828 @@
+"""Tables as Zarr arrays: written chunk by chunk, resumed, verified and described.
+
+A table is written by one task for each chunk, in threads here or on a Dask cluster. The formula
+is the checksum: a chunk that is there already is computed again and compared, and it is written
+only where it differs. The fill value is NaN, because Zarr reads a chunk that was never written as
+the fill value, and a zero would look like a rate.
+
+Chunks are not compressed. Compression would make writing and checking several times slower than
+the disk, the sizes would not be known beforehand, and other programs read the plain bytes at once.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.abc.store import Store
+from zarr.core.sync import collect_aiterator, sync
+from zarr.errors import NodeNotFoundError
+from zarr.storage import LocalStore
+
+from . import __version__
+from ._arguments import integer, step_range
+from ._backend import report_flags
+from .schedule import InverseTimeDecay
+from .threads import num_threads
+
+
+@dataclass(frozen=True)
+class Verification:
+    count: int
+    differing: int
+    first_step: int | None
+    stored: float | None
+    expected: float | None
+
+    @property
+    def equal(self) -> bool:
+        return not self.differing
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    format: str
+    dtype: Any
+    length: int
+    size: int
+    first: float
+    last: float
+    smallest: float
+    largest: float
+    nan: int
+    infinite: int
+    complete: bool
+    schedule: Any
+    steps: range | None
+
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock
+    fcntl = None  # type: ignore[assignment]
+
+Array = Any
+"""A ``zarr.Array``, whose type parameter differs between the versions of zarr."""
+Progress = Callable[[int, int], object] | None
+T = TypeVar("T")
+R = TypeVar("R")
+Runner = Callable[[Callable[[T], R], Iterable[T]], Generator[R, None, None]]
+"""Applies a function to many arguments and yields the results as they come, in any order."""
+
+CHUNK_BYTES = 1 << 24
+"""Bytes of a chunk: long enough that a file's fixed costs vanish, short enough for any worker."""
+_THREADS = 2
+"""One chunk is computed while another one is written."""
+_PATIENCE = 60.0
+"""Seconds after which a network's file system shows what another machine has written."""
+_SAMPLES = 16
+"""How many chunks the client of a cluster compares."""
+_STORED = "float16", "float32", "float64"
+_LONGEST_NAME = 200
+"""Bytes of a file's name that leave room for what a hidden name adds."""
+
+
+# ---------------------------------------------------------------- the interface of storage.py
+
+
+def save(
+    schedule: InverseTimeDecay,
+    path: Path,
+    steps: range,
+    dtype: np.dtype[Any],
+    progress: Progress = None,
+    force: bool = False,
+) -> Path:
+    """Write a table to a Zarr array in the folder `path`, in threads of this process."""
+    plan = Plan.of(schedule, steps, dtype, "auto")
+    target = Folder(path, force)
+    write(target, plan, in_threads, progress, "save_table")
+    return target.path
+
+
+def verify(
+    path: Any,
+    schedule: InverseTimeDecay | None = None,
+    steps: range | None = None,
+    progress: Progress = None,
+) -> "Verification":
+    """Recompute the rates of a Zarr array and compare every bit.
+
+    What is not given is taken from the array's attributes.
+    """
+    array = _opened(path)
+    described = _description(array)
+    if described is None and (schedule is None or steps is None):
+        missing = "schedule" if schedule is None else "steps"
+        raise ValueError(f"{missing} must be given, since {path} has no attributes of invdecay")
+    if described is not None:
+        schedule = described.schedule if schedule is None else schedule
+        steps = described.steps if steps is None else steps
+        if not described.complete:
+            raise OSError(errno.EINVAL, "the array is not complete", str(path))
+    assert schedule is not None
+    assert steps is not None
+    length = array.shape[0]
+    if len(steps) != length:
+        raise ValueError(f"{path} holds {length} rates, but there are {len(steps)} steps")
+    count, first, stored, expected = 0, length, math.nan, math.nan
+    done = 0
+    for piece in in_threads(partial(_compared, array, schedule, steps), _pieces(array)):
+        count += piece.differing
+        if piece.differing and piece.first < first:
+            first, stored, expected = piece.first, piece.stored, piece.expected
+        done += piece.length
+        if progress is not None:
+            progress(done, length)
+    if not count:
+        return Verification(length, 0, None, None, None)
+    return Verification(length, count, steps[first], stored, expected)
+
+
+def inspect(path: Any, progress: Progress = None) -> "TableInfo":
+    """Describe a Zarr array: what it says of itself and what its rates are.
+
+    An array of another program counts as complete if every chunk is there. Zarr does not write
+    chunks that hold the fill value alone, so that such an array may look incomplete.
+    """
+    array = _opened(path)
+    described = _description(array)
+    length = array.shape[0]
+    done = nan = infinite = 0
+    smallest, largest = math.inf, -math.inf
+    for piece in in_threads(partial(_measured, array), _pieces(array)):
+        done += piece.length
+        nan += piece.nan
+        infinite += piece.infinite
+        smallest, largest = min(smallest, piece.smallest), max(largest, piece.largest)
+        if progress is not None:
+            progress(done, length)
+    if smallest > largest:
+        smallest = largest = math.nan
+    if described is None:
+        complete = array.nchunks_initialized == array.nchunks
+    else:
+        complete = described.complete and len(_present(array.store, array.nchunks)) == array.nchunks
+    return TableInfo(
+        format="zarr",
+        dtype=array.dtype,
+        length=length,
+        size=array.nbytes_stored(),
+        first=float(array[0]) if length else math.nan,
+        last=float(array[length - 1]) if length else math.nan,
+        smallest=smallest,
+        largest=largest,
+        nan=nan,
+        infinite=infinite,
+        complete=complete,
+        schedule=None if described is None else described.schedule,
+        steps=None if described is None else described.steps,
+    )
+
+
+# ---------------------------------------------------------------- what an array holds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table holds and how it is cut into chunks."""
+
+    schedule: InverseTimeDecay
+    steps: range
+    dtype: np.dtype[Any]
+    length: int  # elements of a chunk
+
+    @classmethod
+    def of(
+        cls,
+        schedule: InverseTimeDecay,
+        steps: int | range,
+        dtype: npt.DTypeLike | None,
+        chunks: int | Literal["auto"],
+    ) -> "Plan":
+        if not isinstance(schedule, InverseTimeDecay):
+            raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
+        steps = step_range(steps)
+        stored = schedule.dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
+        if stored.name not in _STORED:
+            raise TypeError(f"dtype must be float16, float32 or float64 for Zarr, got {dtype}")
+        if chunks == "auto":
+            length = min(CHUNK_BYTES // stored.itemsize, len(steps))
+        else:
+            length = integer("chunks", chunks, 'an integer or "auto"')
+            if length < 1:
+                raise ValueError(f"chunks must be positive, got {chunks!r}")
+        return cls(schedule, steps, stored, max(1, length))
+
+    @property
+    def chunks(self) -> int:
+        return -(-len(self.steps) // self.length)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the chunks; the last one is padded to its whole length."""
+        return self.chunks * self.length * self.dtype.itemsize
+
+    def steps_of(self, chunk: int) -> range:
+        return self.steps[chunk * self.length : (chunk + 1) * self.length]
+
+    def description(self, complete: bool) -> dict[str, Any]:
+        """Return the attribute ``invdecay`` of the array."""
+        return {
+            "version": __version__,
+            "schedule": {**self.schedule.get_config(), "dtype": self.schedule.dtype.name},
+            "steps": [self.steps.start, self.steps.stop, self.steps.step],
+            "complete": complete,
+        }
+
+    @property
+    def identity(self) -> str:
+        """A digest of all that decides the chunks' bytes."""
+        description = self.description(complete=False)
+        del description["schedule"]["name"]
+        what = description["schedule"], description["steps"], self.dtype.name, self.length
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the attributes say of an array that was written here."""
+
+    schedule: InverseTimeDecay
+    steps: range
+    complete: bool
+    call: str | None  # the call that is writing the array
+
+
+def _description(array: Array) -> Description | None:
+    attributes = array.attrs.asdict().get("invdecay")
+    if attributes is None:
+        return None
+    try:
+        return Description(
+            InverseTimeDecay.from_config(attributes["schedule"]),
+            step_range(range(*attributes["steps"])),
+            attributes["complete"] is True,
+            attributes.get("call"),
+        )
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        raise ValueError(f"{array.store}: the attributes of invdecay are damaged") from error
+
+
+def _create(store: Store, plan: Plan, call: str) -> Array:
+    """Write the metadata of an array that `call` is going to fill; its chunks stay as they are."""
+    sync(store.delete("zarr.json"))
+    return zarr.create_array(
+        store,
+        shape=(len(plan.steps),),
+        chunks=(plan.length,),
+        dtype=plan.dtype,
+        fill_value=math.nan,
+        compressors=None,
+        filters=None,
+        attributes={"invdecay": plan.description(complete=False) | {"call": call}},
+        # Rates that are NaN throughout are rates as well, and resuming looks for their chunk.
+        config={"write_empty_chunks": True},
+    )
+
+
+def _present(store: Store, chunks: int) -> set[int]:
+    """Return which chunks are in the store, whatever they hold."""
+    found = set()
+    for key in collect_aiterator(store.list_prefix("c/")):
+        name = key.removeprefix("c/")
+        if name.isdecimal() and int(name) < chunks:
+            found.add(int(name))
+    return found
+
+
+# ---------------------------------------------------------------- writing
+
+
+class NotFoundThereError(OSError):
+    """A process does not find the array that it has to write."""
+
+
+def is_written_by(array: Array, call: str) -> bool:
+    """Return whether this process finds the array that `call` is writing."""
+    try:
+        found = zarr.open_array(array.store, mode="r").attrs.asdict()
+    except (OSError, ValueError):
+        return False
+    description = found.get("invdecay")
+    return isinstance(description, dict) and description.get("call") == call
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A chunk that is in the store with the right rates."""
+
+    chunk: int
+    flags: int  # floating-point flags of its rates
+    written: bool  # False: it was there already
+
+
+def store_chunk(array: Array, plan: Plan, call: str, task: tuple[int, bool]) -> Stored:
+    """Compute a chunk and write it, unless it is there already with the same bits."""
+    chunk, present = task
+    if not is_written_by(array, call):
+        text = "the array that this call writes is not there"
+        raise NotFoundThereError(errno.ENOENT, text, str(array.store))
+    steps = plan.steps_of(chunk)
+    values = np.empty(len(steps), plan.dtype)
+    with num_threads(1):
+        flags = plan.schedule._fill(values, steps)
+    begin = chunk * plan.length
+    where = slice(begin, begin + len(steps))
+    written = not (present and _holds(array, where, values))
+    if written:
+        array[where] = values
+    if isinstance(array.store, LocalStore):
+        # Also where the chunk was kept: the call that wrote it may have ended before this line.
+        _synchronise(array.store.root / "c" / str(chunk))
+    return Stored(chunk, flags, written)
+
+
+def _holds(array: Array, where: slice, values: npt.NDArray[Any]) -> bool:
+    try:
+        return not _differences(array[where], values).any()
+    except ValueError:  # a chunk of another length
+        return False
+
+
+def write(
+    target: "Target",
+    plan: Plan,
+    run: Runner[tuple[int, bool], Stored],
+    progress: Progress,
+    name: str,
+    elsewhere: bool = False,
+) -> None:
+    """Write what is missing of a table by `run`, here or elsewhere, and put it in its place."""
+    with target.opened(plan):
+        flags = done = 0
+        task = partial(store_chunk, target.array, plan, target.call)
+        tasks = ((chunk, chunk in target.present) for chunk in range(plan.chunks))
+        with closing(run(task, tasks)) as results:
+            for stored in results:
+                flags |= stored.flags
+                done += len(plan.steps_of(stored.chunk))
+                if progress is not None:
+                    progress(done, len(plan.steps))
+        report_flags(name, flags)
+        if elsewhere:
+            _check_seen(target.array, plan)
+        target.publish(plan)
+
+
+def _check_seen(array: Array, plan: Plan) -> None:
+    """Check that this process sees the chunks that others have written.
+
+    Every chunk must be there; a few are read and compared, since reading all of them here would
+    take longer than many workers take to write them.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while missing := plan.chunks - len(_present(array.store, plan.chunks)):
+        if time.monotonic() > deadline:
+            text = f"{missing} of {plan.chunks} chunks that the workers have written are not there"
+            raise NotFoundThereError(errno.ENOENT, text, str(array.store))
+        time.sleep(0.5)
+    for chunk in range(0, plan.chunks, max(1, plan.chunks // _SAMPLES)):
+        steps = plan.steps_of(chunk)
+        where = slice(chunk * plan.length, chunk * plan.length + len(steps))
+        values = np.empty(len(steps), plan.dtype)
+        plan.schedule._fill(values, steps)
+        if not _holds(array, where, values):
+            text = f"the rates from step {steps[0]} on are not those that a worker has written"
+            raise OSError(errno.EIO, text, str(array.store))
+
+
+def in_threads(function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
+    """Apply a function in a few threads of this process."""
+    pending: set[Future[R]] = set()
+    pool = ThreadPoolExecutor(_THREADS, "invdecay-zarr")
+    try:
+        for argument in arguments:
+            pending.add(pool.submit(function, argument))
+            if len(pending) > _THREADS:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        for future in pending:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# ---------------------------------------------------------------- where arrays are written
+
+
+class Target:
+    """A place for a table, and the array that one call is writing there."""
+
+    name: str  # for messages
+    array: Array
+    call: str
+    present: set[int]  # chunks that an interrupted call has left
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[None]:
+        raise NotImplementedError
+
+    def publish(self, plan: Plan) -> None:
+        raise NotImplementedError
+
+
+class InPlace(Target):
+    """A store that cannot rename: the attribute ``complete`` is set last."""
+
+    def __init__(self, store: Store, force: bool) -> None:
+        self.store = store
+        self.name = str(store)
+        if store.read_only:
+            raise ValueError(f"path must be a store that can be written, got {store}")
+        if not store.supports_listing or not store.supports_deletes:
+            raise ValueError(f"path must be a store that lists and deletes, got {store}")
+        _check_replaceable(_kind(store), str(store), force)
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[None]:
+        self.call = uuid.uuid4().hex
+        if self._same(plan):
+            self.present = _present(self.store, plan.chunks)
+        else:
+            sync(self.store.delete_dir(""))
+            self.present = set()
+        self.array = _create(self.store, plan, self.call)
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"What is finished is kept in {self.store}; the same call resumes.")
+            raise
+
+    def _same(self, plan: Plan) -> bool:
+        try:
+            array = zarr.open_array(self.store, mode="r")
+            found = _description(array)
+        except (OSError, ValueError):
+            return False
+        if found is None or array.metadata.zarr_format != 3:
+            return False
+        there = Plan(found.schedule, found.steps, array.dtype, array.chunks[0])
+        return there.identity == plan.identity
+
+    def publish(self, plan: Plan) -> None:
+        if not is_written_by(self.array, self.call):
+            raise BlockingIOError(errno.EWOULDBLOCK, "written by another call", str(self.store))
+        self.array.update_attributes({"invdecay": plan.description(complete=True)})
+
+
+class Folder(Target):
+    """A folder: the array is written beside it and renamed."""
+
+    def __init__(self, path: Path, force: bool) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.name = str(self.path)
+        self._check(force)
+
+    def _check(self, force: bool) -> None:
+        path = self.path
+        if not path.parent.is_dir():
+            raise OSError(errno.ENOENT, "no such folder", str(path.parent))
+        if not os.path.lexists(path):
+            return
+        if os.path.ismount(path):
+            raise OSError(errno.EBUSY, "is a mount point", str(path))
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:  # a link that leads nowhere
+            return
+        if stat.S_ISDIR(mode):
+            if any(path.iterdir()):
+                _check_replaceable(_kind(LocalStore(path, read_only=True)), str(path), force)
+        elif not stat.S_ISREG(mode) or not force:
+            raise OSError(errno.EEXIST, "exists and is not a Zarr array", str(path))
+
+    @contextmanager
+    def opened(self, plan: Plan) -> Iterator[None]:
+        name = self.path.name
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            name = hashlib.sha256(os.fsencode(name)).hexdigest()
+        # One name for each table: a worker that a call has given up, and that still writes, then
+        # never writes into an array of other rates.
+        self.hidden = self.path.with_name(f".{name}.{plan.identity[:16]}.partial")
+        self.aside = self.path.with_name(f".{name}.old")
+        others = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.partial")
+        with _locked(self.hidden, self.path) as self._descriptor:
+            try:
+                self._discard_others(others)
+                self._recover()
+                self._tidy(plan)
+                self.present = _present(LocalStore(self.hidden), plan.chunks)
+                self._check_space(plan)
+                self.call = uuid.uuid4().hex
+                self.array = _create(LocalStore(self.hidden), plan, self.call)
+                yield
+            except BaseException as error:
+                self._keep_or_discard(error, plan)
+                raise
+
+    def _discard_others(self, others: re.Pattern[str]) -> None:
+        """Remove what interrupted calls for other tables have left beside this path."""
+        for entry in self.path.parent.iterdir():
+            if others.fullmatch(entry.name) and entry != self.hidden:
+                with _locked(entry, self.path):
+                    shutil.rmtree(entry)
+
+    def _recover(self) -> None:
+        """Put back what a call that ended while it renamed has moved aside."""
+        if os.path.lexists(self.aside):
+            if os.path.lexists(self.path):
+                _remove(self.aside)
+            else:
+                os.rename(self.aside, self.path)
+
+    def _tidy(self, plan: Plan) -> None:
+        """Remove from the hidden folder all that does not belong to the array.
+
+        These are the temporary files of processes that were killed. Links are removed as well,
+        since a worker would write where they lead.
+        """
+        chunks = self.hidden / "c"
+        for entry in os.scandir(self.hidden):
+            if entry.name == "zarr.json" and entry.is_file(follow_symlinks=False):
+                continue
+            if entry.name != "c" or not entry.is_dir(follow_symlinks=False):
+                _remove(Path(entry.path))
+        if chunks.is_dir():
+            for entry in os.scandir(chunks):
+                belongs = entry.name.isdecimal() and int(entry.name) < plan.chunks
+                if not belongs or not entry.is_file(follow_symlinks=False):
+                    _remove(Path(entry.path))
+
+    def _check_space(self, plan: Plan) -> None:
+        needed = (plan.chunks - len(self.present)) * plan.length * plan.dtype.itemsize
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            text = f"needs {_in_bytes(needed)}, {_in_bytes(free)} are free"
+            raise OSError(errno.ENOSPC, text, str(self.path))
+
+    def publish(self, plan: Plan) -> None:
+        self.array.update_attributes({"invdecay": plan.description(complete=True)})
+        self._tidy(plan)
+        _synchronise(self.hidden / "zarr.json")
+        _synchronise(self.hidden / "c", missing_ok=not plan.chunks)
+        _synchronise(self.hidden)
+        if self._descriptor is not None and not _is_same(self._descriptor, self.hidden):
+            raise OSError(errno.ESTALE, "the hidden folder was replaced", str(self.hidden))
+        self._replace()
+        _synchronise(self.path.parent)
+        if os.path.lexists(self.aside):
+            _remove(self.aside)
+
+    def _replace(self) -> None:
+        """Move the hidden folder to the path.
+
+        A folder that is not empty cannot be replaced by a rename, so that an old array is moved
+        aside first. In between, for the time of one system call, there is nothing at the path.
+        """
+        try:
+            with suppress(FileNotFoundError):
+                old = self.path.lstat()
+                if stat.S_ISDIR(old.st_mode):
+                    os.chmod(self.hidden, stat.S_IMODE(old.st_mode))
+                    with suppress(OSError):
+                        os.chown(self.hidden, old.st_uid, old.st_gid)
+                os.rename(self.path, self.aside)
+            os.rename(self.hidden, self.path)
+        except BaseException:
+            if os.path.lexists(self.aside) and not os.path.lexists(self.path):
+                os.rename(self.aside, self.path)
+            raise
+
+    def _keep_or_discard(self, error: BaseException, plan: Plan) -> None:
+        if not self.hidden.is_dir():  # published
+            return
+        with suppress(OSError):
+            if _present(LocalStore(self.hidden), plan.chunks):
+                error.add_note(f"What is finished is kept in {self.hidden}; the same call resumes.")
+            else:
+                shutil.rmtree(self.hidden)
+
+
+def target_of(path: Any, force: bool) -> Target:
+    """Return where a table goes: a path, the URL of a store, or a store."""
+    if isinstance(path, LocalStore):
+        return Folder(path.root, force)
+    if isinstance(path, Store):
+        return InPlace(path, force)
+    if isinstance(path, str) and path.startswith("file://"):
+        return Folder(Path(path.removeprefix("file://")), force)
+    if isinstance(path, str) and "://" in path:
+        return InPlace(zarr.storage.FsspecStore.from_url(path), force)
+    try:
+        return Folder(Path(path), force)
+    except TypeError:
+        raise TypeError(f"path must be a path, a URL or a Zarr store, got {path!r}") from None
+
+
+Kind = Literal["nothing", "array", "group", "other"]
+
+
+def _kind(store: Store) -> Kind:
+    """Return what a store holds."""
+    try:
+        found = zarr.open(store, mode="r")
+    except NodeNotFoundError:
+        return "nothing" if sync(store.is_empty("")) else "other"
+    except (OSError, ValueError, KeyError):
+        return "other"
+    return "array" if isinstance(found, zarr.Array) else "group"
+
+
+def _check_replaceable(kind: Kind, where: str, force: bool) -> None:
+    if kind == "group" and not force:
+        raise OSError(errno.EEXIST, "exists and is a Zarr group, not an array", where)
+    if kind == "other":
+        raise OSError(errno.EEXIST, "exists and is not a Zarr array", where)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _opened(path: Any) -> Array:
+    """Open a one-dimensional array of rates to be read."""
+    if isinstance(path, str) and path.startswith("file://"):
+        path = path.removeprefix("file://")
+    try:
+        array: Array = zarr.open_array(path, mode="r")
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "is not a Zarr array", str(path)) from None
+    if array.ndim != 1 or array.dtype.kind != "f":
+        raise ValueError(
+            f"{path} must hold rates in one dimension, got {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def _pieces(array: Array) -> Iterator[slice]:
+    """Cut an array into slices of whole chunks, of about `CHUNK_BYTES` where chunks are shorter."""
+    chunk = array.chunks[0]
+    length = chunk * max(1, CHUNK_BYTES // (chunk * array.dtype.itemsize))
+    for start in range(0, array.shape[0], length):
+        yield slice(start, min(start + length, array.shape[0]))
+
+
+def _read(array: Array, where: slice) -> npt.NDArray[Any]:
+    try:
+        values = np.asarray(array[where])
+    except ValueError as error:
+        text = f"rates from number {where.start} on cannot be read: {error}"
+        raise OSError(errno.EIO, text, str(array.store)) from error
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _differences(stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return where the bits differ; one NaN is as good as another."""
+    bits = f"u{expected.dtype.itemsize}"
+    different: npt.NDArray[np.bool_] = stored.view(bits) != expected.view(bits)
+    if different.any():
+        different &= ~(np.isnan(stored) & np.isnan(expected))
+    return different
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How a piece of an array compares with the schedule."""
+
+    length: int
+    differing: int
+    first: int = 0  # where in the array the first difference is
+    stored: float = math.nan
+    expected: float = math.nan
+
+
+def _compared(array: Array, schedule: InverseTimeDecay, steps: range, where: slice) -> Compared:
+    stored = _read(array, where)
+    expected = np.empty_like(stored)
+    with num_threads(1):
+        schedule._fill(expected, steps[where])
+    different = _differences(stored, expected)
+    count = int(np.count_nonzero(different))
+    if not count:
+        return Compared(len(stored), 0)
+    i = int(different.argmax())
+    return Compared(len(stored), count, where.start + i, float(stored[i]), float(expected[i]))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the rates in a piece of an array are."""
+
+    length: int
+    nan: int
+    infinite: int
+    smallest: float
+    largest: float
+
+
+def _measured(array: Array, where: slice) -> Measured:
+    values = _read(array, where)
+    nan = int(np.count_nonzero(np.isnan(values)))
+    infinite = int(np.count_nonzero(np.isinf(values)))
+    smallest = float(np.fmin.reduce(values))
+    largest = float(np.fmax.reduce(values))
+    if nan == len(values):
+        smallest, largest = math.inf, -math.inf
+    return Measured(len(values), nan, infinite, smallest, largest)
+
+
+# ---------------------------------------------------------------- system calls
+
+
+@contextmanager
+def _locked(folder: Path, path: Path) -> Iterator[int | None]:
+    """Make a folder if it is missing, and hold it for one writer alone.
+
+    File systems without locks are used unlocked.
+    """
+    if not hasattr(os, "O_DIRECTORY"):  # Windows, which opens no folders
+        folder.mkdir(exist_ok=True)
+        yield None
+        return
+    while True:
+        with suppress(FileExistsError):
+            folder.mkdir()
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    text = "being written by another call"
+                    raise OSError(errno.EWOULDBLOCK, text, str(path)) from None
+                except OSError:
+                    pass
+            if _is_same(descriptor, folder):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    """Return whether `path` names the open folder."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _synchronise(path: Path, missing_ok: bool = False) -> None:
+    """Wait until a file or a folder is on disk."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except FileNotFoundError:
+        if missing_ok:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _in_bytes(size: float) -> str:
+    for unit in "B", "kB", "MB", "GB", "TB", "PB":
+        if size < 1000 or unit == "PB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
