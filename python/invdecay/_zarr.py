@@ -93,6 +93,7 @@ _PATIENCE = 60.0
 """Seconds after which a network's file system shows what another machine has written."""
 _SAMPLES = 16
 """How many chunks the client of a cluster compares."""
+_KEPT = "What is finished is kept in {}; the same call resumes."
 _STORED = "float16", "float32", "float64"
 _LONGEST_NAME = 200
 """Bytes of a file's name that leave room for what a hidden name adds."""
@@ -344,12 +345,8 @@ def store_chunk(array: Array, plan: Plan, call: str, task: tuple[int, bool]) -> 
     if not is_written_by(array, call):
         text = "the array that this call writes is not there"
         raise NotFoundThereError(errno.ENOENT, text, str(array.store))
-    steps = plan.steps_of(chunk)
-    values = np.empty(len(steps), plan.dtype)
     with num_threads(1):
-        flags = plan.schedule._fill(values, steps)
-    begin = chunk * plan.length
-    where = slice(begin, begin + len(steps))
+        where, values, flags = _rates(plan, chunk)
     written = not (present and _holds(array, where, values))
     if written:
         array[where] = values
@@ -357,6 +354,15 @@ def store_chunk(array: Array, plan: Plan, call: str, task: tuple[int, bool]) -> 
         # Also where the chunk was kept: the call that wrote it may have ended before this line.
         _synchronise(array.store.root / "c" / str(chunk))
     return Stored(chunk, flags, written)
+
+
+def _rates(plan: Plan, chunk: int) -> tuple[slice, npt.NDArray[Any], int]:
+    """Compute a chunk: its place in the array, its rates and their floating-point flags."""
+    steps = plan.steps_of(chunk)
+    values = np.empty(len(steps), plan.dtype)
+    flags = plan.schedule._fill(values, steps)
+    begin = chunk * plan.length
+    return slice(begin, begin + len(steps)), values, flags
 
 
 def _holds(array: Array, where: slice, values: npt.NDArray[Any]) -> bool:
@@ -381,35 +387,33 @@ def write(
         tasks = ((chunk, chunk in target.present) for chunk in range(plan.chunks))
         with closing(run(task, tasks)) as results:
             for stored in results:
+                if elsewhere and not done:
+                    _check_seen(target.array, plan, {stored.chunk})
                 flags |= stored.flags
                 done += len(plan.steps_of(stored.chunk))
                 if progress is not None:
                     progress(done, len(plan.steps))
         report_flags(name, flags)
         if elsewhere:
-            _check_seen(target.array, plan)
+            _check_seen(target.array, plan, set(range(plan.chunks)))
         target.publish(plan)
 
 
-def _check_seen(array: Array, plan: Plan) -> None:
+def _check_seen(array: Array, plan: Plan, chunks: set[int]) -> None:
     """Check that this process sees the chunks that others have written.
 
-    Every chunk must be there; a few are read and compared, since reading all of them here would
-    take longer than many workers take to write them.
+    Each must be there; a few are read and compared, since reading all of them here would take
+    longer than many workers take to write them.
     """
     deadline = time.monotonic() + _PATIENCE
-    while missing := plan.chunks - len(_present(array.store, plan.chunks)):
+    while missing := chunks - _present(array.store, plan.chunks):
         if time.monotonic() > deadline:
-            text = f"{missing} of {plan.chunks} chunks that the workers have written are not there"
+            text = f"{len(missing)} chunks that workers have written are not seen here"
             raise NotFoundThereError(errno.ENOENT, text, str(array.store))
         time.sleep(0.5)
-    for chunk in range(0, plan.chunks, max(1, plan.chunks // _SAMPLES)):
-        steps = plan.steps_of(chunk)
-        where = slice(chunk * plan.length, chunk * plan.length + len(steps))
-        values = np.empty(len(steps), plan.dtype)
-        plan.schedule._fill(values, steps)
-        if not _holds(array, where, values):
-            text = f"the rates from step {steps[0]} on are not those that a worker has written"
+    for chunk in sorted(chunks)[:: max(1, len(chunks) // _SAMPLES)]:
+        if not _holds(array, *_rates(plan, chunk)[:2]):
+            text = f"chunk {chunk} does not hold what a worker has written"
             raise OSError(errno.EIO, text, str(array.store))
 
 
@@ -473,7 +477,11 @@ class InPlace(Target):
         try:
             yield
         except BaseException as error:
-            error.add_note(f"What is finished is kept in {self.store}; the same call resumes.")
+            with suppress(Exception):
+                if _present(self.store, plan.chunks):
+                    error.add_note(_KEPT.format(self.name))
+                else:
+                    sync(self.store.delete_dir(""))
             raise
 
     def _same(self, plan: Plan) -> bool:
@@ -621,7 +629,7 @@ class Folder(Target):
             return
         with suppress(OSError):
             if _present(LocalStore(self.hidden), plan.chunks):
-                error.add_note(f"What is finished is kept in {self.hidden}; the same call resumes.")
+                error.add_note(_KEPT.format(self.hidden))
             else:
                 shutil.rmtree(self.hidden)
 

@@ -197,6 +197,8 @@ def to_zarr(
     ...     array[:], array.attrs["invdecay"]["steps"]
     (array([0.1       , 0.05      , 0.03333333, 0.025     ]), [0, 4000, 1000])
     """
+    from zarr.storage import MemoryStore
+
     from . import _zarr
 
     plan = _zarr.Plan.of(schedule, steps, dtype, chunks)
@@ -205,6 +207,8 @@ def to_zarr(
         if cluster is None:
             _zarr.write(target, plan, _zarr.in_threads, progress, "to_zarr")
         else:
+            if isinstance(path, MemoryStore):
+                raise ValueError("path is a store in memory, which workers do not share")
             workers = _Workers(cluster, timeout, target)
             workers.wait_for_one()
             workers.check_packages()
@@ -274,8 +278,8 @@ _LOGGERS = "distributed.client", "distributed.core", "distributed.comm", "distri
 class _Workers:
     """The workers of a cluster, and how they are asked to write the chunks of one array."""
 
-    def __init__(self, client: "distributed.Client", timeout: float, target: "Target") -> None:
-        self.client: Any = client  # most of its methods have no types
+    def __init__(self, client: Any, timeout: float, target: "Target") -> None:
+        self.client = client
         self.timeout = timeout
         self.target = target
         self.address = self.client.scheduler.address
@@ -351,7 +355,7 @@ class _Workers:
                 # A few tasks for each thread: the client's memory and Ctrl-C depend on it.
                 room = max(1, 4 * sum(self.client.nthreads().values())) - len(pending)
                 for argument in islice(arguments, max(0, room)):
-                    pending.add(self.client.submit(function, argument, pure=False))
+                    pending.add(self.client.submit(_attempt, function, argument, pure=False))
                 if not pending:
                     return
                 try:
@@ -378,7 +382,9 @@ class _Workers:
 
         error = future.exception()
         if error is None:
-            return future.result()
+            error = future.result()
+        if not isinstance(error, BaseException):
+            return error
         if isinstance(error, NotFoundThereError):
             if is_written_by(self.target.array, self.target.call):
                 raise self._not_shared("that ran a task")
@@ -390,6 +396,14 @@ class _Workers:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, self.target.name)
         raise OSError(f"a worker of the Dask cluster at {self.address} failed: {error!r}")
+
+
+def _attempt(function: Callable[[T], R], argument: T) -> R | OSError:
+    """Return what the system refused instead of raising it, which workers log with a traceback."""
+    try:
+        return function(argument)
+    except OSError as error:
+        return error
 
 
 def _version_probe() -> Callable[[], dict[str, str | None]]:
