@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import queue
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -345,31 +346,31 @@ class _Workers:
             raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
 
     def _run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
-        from distributed import wait
-
         arguments = iter(arguments)
         pending: set[Any] = set()
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         seen = time.monotonic()
         try:
             while True:
                 # A few tasks for each thread: the client's memory and Ctrl-C depend on it.
                 room = max(1, 4 * sum(self.client.nthreads().values())) - len(pending)
                 for argument in islice(arguments, max(0, room)):
-                    pending.add(self.client.submit(_attempt, function, argument, pure=False))
+                    future = self.client.submit(_attempt, function, argument, pure=False)
+                    future.add_done_callback(done.put)
+                    pending.add(future)
                 if not pending:
                     return
                 try:
-                    done = wait(pending, 1, "FIRST_COMPLETED").done  # type: ignore[no-untyped-call]
-                except TimeoutError:
+                    future = done.get(timeout=1)
+                except queue.Empty:
                     if self.client.nthreads():
                         seen = time.monotonic()
                     elif time.monotonic() - seen > self.timeout:
                         raise self._no_worker() from None
                     continue
                 seen = time.monotonic()
-                for future in done:
-                    yield self._result(future)
-                pending -= done
+                pending.discard(future)
+                yield self._result(future)
         finally:
             with suppress(Exception):
                 self.client.cancel(list(pending), force=True)
