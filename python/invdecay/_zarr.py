@@ -39,38 +39,17 @@ from . import __version__
 from ._arguments import integer, step_range
 from ._backend import report_flags
 from .schedule import InverseTimeDecay
+from .storage import (
+    _UNSUPPORTED,
+    TableInfo,
+    Verification,
+    _give_mode_and_owner,
+    _is_mount_point,
+    format_bytes,
+    free_space,
+    statistics,
+)
 from .threads import num_threads
-
-
-@dataclass(frozen=True)
-class Verification:
-    count: int
-    differing: int
-    first_step: int | None
-    stored: float | None
-    expected: float | None
-
-    @property
-    def equal(self) -> bool:
-        return not self.differing
-
-
-@dataclass(frozen=True)
-class TableInfo:
-    format: str
-    dtype: Any
-    length: int
-    size: int
-    first: float
-    last: float
-    smallest: float
-    largest: float
-    nan: int
-    infinite: int
-    complete: bool
-    schedule: Any
-    steps: range | None
-
 
 try:
     import fcntl
@@ -93,10 +72,7 @@ _PATIENCE = 60.0
 """Seconds after which a network's file system shows what another machine has written."""
 _SAMPLES = 16
 """How many chunks the client of a cluster compares."""
-_KEPT = "What is finished is kept in {}; the same call resumes."
 _STORED = "float16", "float32", "float64"
-_LONGEST_NAME = 200
-"""Bytes of a file's name that leave room for what a hidden name adds."""
 
 
 # ---------------------------------------------------------------- the interface of storage.py
@@ -122,41 +98,41 @@ def verify(
     schedule: InverseTimeDecay | None = None,
     steps: range | None = None,
     progress: Progress = None,
-) -> "Verification":
+) -> Verification:
     """Recompute the rates of a Zarr array and compare every bit.
 
     What is not given is taken from the array's attributes.
     """
     array = _opened(path)
     described = _description(array)
-    if described is None and (schedule is None or steps is None):
-        missing = "schedule" if schedule is None else "steps"
-        raise ValueError(f"{missing} must be given, since {path} has no attributes of invdecay")
+    length = array.shape[0]
     if described is not None:
+        if not described.complete:
+            raise OSError(errno.EINVAL, "is not complete", str(path))
         schedule = described.schedule if schedule is None else schedule
         steps = described.steps if steps is None else steps
-        if not described.complete:
-            raise OSError(errno.EINVAL, "the array is not complete", str(path))
-    assert schedule is not None
-    assert steps is not None
-    length = array.shape[0]
+    elif schedule is None:
+        raise TypeError(f"schedule must be given, since {path} does not name its own")
+    steps = range(length) if steps is None else steps
     if len(steps) != length:
-        raise ValueError(f"{path} holds {length} rates, but there are {len(steps)} steps")
-    count, first, stored, expected = 0, length, math.nan, math.nan
-    done = 0
-    for piece in in_threads(partial(_compared, array, schedule, steps), _pieces(array)):
-        count += piece.differing
-        if piece.differing and piece.first < first:
-            first, stored, expected = piece.first, piece.stored, piece.expected
-        done += piece.length
-        if progress is not None:
-            progress(done, length)
-    if not count:
-        return Verification(length, 0, None, None, None)
-    return Verification(length, count, steps[first], stored, expected)
+        raise ValueError(f"{path} has {length} elements, expected {len(steps)}")
+    done = differing = 0
+    first = length
+    with closing(in_threads(partial(_compared, array, schedule, steps), _pieces(array))) as pieces:
+        for piece in pieces:
+            differing += piece.differing
+            first = min(first, piece.first)
+            done += piece.length
+            if progress is not None:
+                progress(done, length)
+    if not differing:
+        return Verification(length)
+    expected = np.empty(1, array.dtype.newbyteorder("="))
+    schedule._fill(expected, steps[first : first + 1])
+    return Verification(length, differing, steps[first], float(array[first]), float(expected[0]))
 
 
-def inspect(path: Any, progress: Progress = None) -> "TableInfo":
+def inspect(path: Any, progress: Progress = None) -> TableInfo:
     """Describe a Zarr array: what it says of itself and what its rates are.
 
     An array of another program counts as complete if every chunk is there. Zarr does not write
@@ -165,17 +141,13 @@ def inspect(path: Any, progress: Progress = None) -> "TableInfo":
     array = _opened(path)
     described = _description(array)
     length = array.shape[0]
-    done = nan = infinite = 0
-    smallest, largest = math.inf, -math.inf
-    for piece in in_threads(partial(_measured, array), _pieces(array)):
-        done += piece.length
-        nan += piece.nan
-        infinite += piece.infinite
-        smallest, largest = min(smallest, piece.smallest), max(largest, piece.largest)
-        if progress is not None:
-            progress(done, length)
-    if smallest > largest:
-        smallest = largest = math.nan
+
+    def chunks() -> Iterator[npt.NDArray[Any]]:
+        for where in _pieces(array):
+            yield _read(array, where)
+            if progress is not None:
+                progress(where.stop, length)
+
     if described is None:
         complete = array.nchunks_initialized == array.nchunks
     else:
@@ -185,15 +157,10 @@ def inspect(path: Any, progress: Progress = None) -> "TableInfo":
         dtype=array.dtype,
         length=length,
         size=array.nbytes_stored(),
-        first=float(array[0]) if length else math.nan,
-        last=float(array[length - 1]) if length else math.nan,
-        smallest=smallest,
-        largest=largest,
-        nan=nan,
-        infinite=infinite,
         complete=complete,
-        schedule=None if described is None else described.schedule,
+        schedule=None if described is None else _config(described.schedule),
         steps=None if described is None else described.steps,
+        **statistics(chunks()),
     )
 
 
@@ -247,7 +214,7 @@ class Plan:
         """Return the attribute ``invdecay`` of the array."""
         return {
             "version": __version__,
-            "schedule": {**self.schedule.get_config(), "dtype": self.schedule.dtype.name},
+            "schedule": _config(self.schedule),
             "steps": [self.steps.start, self.steps.stop, self.steps.step],
             "complete": complete,
         }
@@ -259,6 +226,10 @@ class Plan:
         del description["schedule"]["name"]
         what = description["schedule"], description["steps"], self.dtype.name, self.length
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _config(schedule: InverseTimeDecay) -> dict[str, Any]:
+    return {**schedule.get_config(), "dtype": schedule.dtype.name}
 
 
 @dataclass(frozen=True)
@@ -351,8 +322,15 @@ def store_chunk(array: Array, plan: Plan, call: str, task: tuple[int, bool]) -> 
     if written:
         array[where] = values
     if isinstance(array.store, LocalStore):
-        # Also where the chunk was kept: the call that wrote it may have ended before this line.
-        _synchronise(array.store.root / "c" / str(chunk))
+        path = array.store.root / "c" / str(chunk)
+        try:
+            # Also where the chunk was kept: its writer may have ended before this line.
+            _synchronise(path)
+        except OSError:
+            # The kernel goes on to show bytes that did not reach the disk: they must not be
+            # there when the next call compares.
+            path.unlink(missing_ok=True)
+            raise
     return Stored(chunk, flags, written)
 
 
@@ -479,7 +457,9 @@ class InPlace(Target):
         except BaseException as error:
             with suppress(Exception):
                 if _present(self.store, plan.chunks):
-                    error.add_note(_KEPT.format(self.name))
+                    error.add_note(
+                        f"What is finished is kept in {self.name}: the same call resumes."
+                    )
                 else:
                     sync(self.store.delete_dir(""))
             raise
@@ -504,39 +484,43 @@ class InPlace(Target):
 class Folder(Target):
     """A folder: the array is written beside it and renamed."""
 
+    _published = False
+
     def __init__(self, path: Path, force: bool) -> None:
         self.path = Path(os.path.abspath(path))
         self.name = str(self.path)
         self._check(force)
 
     def _check(self, force: bool) -> None:
+        """Refuse what is not replaced, whatever a link at the path leads to."""
         path = self.path
         if not path.parent.is_dir():
             raise OSError(errno.ENOENT, "no such folder", str(path.parent))
-        if not os.path.lexists(path):
-            return
-        if os.path.ismount(path):
-            raise OSError(errno.EBUSY, "is a mount point", str(path))
         try:
             mode = path.stat().st_mode
-        except FileNotFoundError:  # a link that leads nowhere
+        except FileNotFoundError:  # a link to nothing is replaced too
             return
         if stat.S_ISDIR(mode):
+            with _descriptor(path) as descriptor:
+                if descriptor is not None and _is_mount_point(descriptor):
+                    raise OSError(errno.EBUSY, "is a mount point", str(path))
             if any(path.iterdir()):
                 _check_replaceable(_kind(LocalStore(path, read_only=True)), str(path), force)
-        elif not stat.S_ISREG(mode) or not force:
+        elif not stat.S_ISREG(mode):
             raise OSError(errno.EEXIST, "exists and is not a Zarr array", str(path))
+        elif not force:
+            text = "exists and is not a Zarr array; force replaces it"
+            raise OSError(errno.EEXIST, text, str(path))
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[None]:
-        name = self.path.name
-        if len(os.fsencode(name)) > _LONGEST_NAME:
-            name = hashlib.sha256(os.fsencode(name)).hexdigest()
+        # Not the array's own name and more, which a file system may find too long.
+        digest = hashlib.sha256(os.fsencode(self.path.name)).hexdigest()[:16]
         # One name for each table: a worker that a call has given up, and that still writes, then
         # never writes into an array of other rates.
-        self.hidden = self.path.with_name(f".{name}.{plan.identity[:16]}.partial")
-        self.aside = self.path.with_name(f".{name}.old")
-        others = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{16}}\.partial")
+        self.hidden = self.path.with_name(f".invdecay-{digest}-{plan.identity[:16]}.partial")
+        self.aside = self.path.with_name(f".invdecay-{digest}.old")
+        others = re.compile(rf"\.invdecay-{digest}-[0-9a-f]{{16}}\.partial")
         with _locked(self.hidden, self.path) as self._descriptor:
             try:
                 self._discard_others(others)
@@ -548,7 +532,8 @@ class Folder(Target):
                 self.array = _create(LocalStore(self.hidden), plan, self.call)
                 yield
             except BaseException as error:
-                self._keep_or_discard(error, plan)
+                with suppress(OSError):
+                    self._keep_or_discard(error, plan)
                 raise
 
     def _discard_others(self, others: re.Pattern[str]) -> None:
@@ -586,9 +571,9 @@ class Folder(Target):
 
     def _check_space(self, plan: Plan) -> None:
         needed = (plan.chunks - len(self.present)) * plan.length * plan.dtype.itemsize
-        free = shutil.disk_usage(self.path.parent).free
+        free = free_space(self.path.parent)
         if needed > free:
-            text = f"needs {_in_bytes(needed)}, {_in_bytes(free)} are free"
+            text = f"needs {format_bytes(needed)}, {format_bytes(free)} are free"
             raise OSError(errno.ENOSPC, text, str(self.path))
 
     def publish(self, plan: Plan) -> None:
@@ -598,8 +583,11 @@ class Folder(Target):
         _synchronise(self.hidden / "c", missing_ok=not plan.chunks)
         _synchronise(self.hidden)
         if self._descriptor is not None and not _is_same(self._descriptor, self.hidden):
-            raise OSError(errno.ESTALE, "the hidden folder was replaced", str(self.hidden))
+            raise OSError(
+                errno.ESTALE, "the hidden folder was changed by something else", self.name
+            )
         self._replace()
+        self._published = True
         _synchronise(self.path.parent)
         if os.path.lexists(self.aside):
             _remove(self.aside)
@@ -613,10 +601,8 @@ class Folder(Target):
         try:
             with suppress(FileNotFoundError):
                 old = self.path.lstat()
-                if stat.S_ISDIR(old.st_mode):
-                    os.chmod(self.hidden, stat.S_IMODE(old.st_mode))
-                    with suppress(OSError):
-                        os.chown(self.hidden, old.st_uid, old.st_gid)
+                if self._descriptor is not None and stat.S_ISDIR(old.st_mode):
+                    _give_mode_and_owner(self._descriptor, old)
                 os.rename(self.path, self.aside)
             os.rename(self.hidden, self.path)
         except BaseException:
@@ -625,13 +611,16 @@ class Folder(Target):
             raise
 
     def _keep_or_discard(self, error: BaseException, plan: Plan) -> None:
-        if not self.hidden.is_dir():  # published
-            return
-        with suppress(OSError):
-            if _present(LocalStore(self.hidden), plan.chunks):
-                error.add_note(_KEPT.format(self.hidden))
-            else:
-                shutil.rmtree(self.hidden)
+        if self._published:
+            error.add_note(f"{self.path} is complete.")
+        elif count := len(_present(LocalStore(self.hidden), plan.chunks)):
+            size = format_bytes(count * plan.length * plan.dtype.itemsize)
+            error.add_note(
+                f"{size} are kept in {self.hidden}: the same call resumes, and removing that folder"
+                " discards them."
+            )
+        else:
+            shutil.rmtree(self.hidden)
 
 
 def target_of(path: Any, force: bool) -> Target:
@@ -666,7 +655,8 @@ def _kind(store: Store) -> Kind:
 
 def _check_replaceable(kind: Kind, where: str, force: bool) -> None:
     if kind == "group" and not force:
-        raise OSError(errno.EEXIST, "exists and is a Zarr group, not an array", where)
+        text = "exists and is a Zarr group, not an array; force replaces it"
+        raise OSError(errno.EEXIST, text, where)
     if kind == "other":
         raise OSError(errno.EEXIST, "exists and is not a Zarr array", where)
 
@@ -721,9 +711,7 @@ class Compared:
 
     length: int
     differing: int
-    first: int = 0  # where in the array the first difference is
-    stored: float = math.nan
-    expected: float = math.nan
+    first: int  # where in the array the first difference is; past the end without one
 
 
 def _compared(array: Array, schedule: InverseTimeDecay, steps: range, where: slice) -> Compared:
@@ -733,65 +721,54 @@ def _compared(array: Array, schedule: InverseTimeDecay, steps: range, where: sli
         schedule._fill(expected, steps[where])
     different = _differences(stored, expected)
     count = int(np.count_nonzero(different))
-    if not count:
-        return Compared(len(stored), 0)
-    i = int(different.argmax())
-    return Compared(len(stored), count, where.start + i, float(stored[i]), float(expected[i]))
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the rates in a piece of an array are."""
-
-    length: int
-    nan: int
-    infinite: int
-    smallest: float
-    largest: float
-
-
-def _measured(array: Array, where: slice) -> Measured:
-    values = _read(array, where)
-    nan = int(np.count_nonzero(np.isnan(values)))
-    infinite = int(np.count_nonzero(np.isinf(values)))
-    smallest = float(np.fmin.reduce(values))
-    largest = float(np.fmax.reduce(values))
-    if nan == len(values):
-        smallest, largest = math.inf, -math.inf
-    return Measured(len(values), nan, infinite, smallest, largest)
+    first = where.start + int(different.argmax()) if count else len(steps)
+    return Compared(len(stored), count, first)
 
 
 # ---------------------------------------------------------------- system calls
 
 
 @contextmanager
+def _descriptor(folder: Path, flags: int = 0) -> Iterator[int | None]:
+    """Open a folder; None on Windows, which opens no folders."""
+    if not hasattr(os, "O_DIRECTORY"):
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def _locked(folder: Path, path: Path) -> Iterator[int | None]:
-    """Make a folder if it is missing, and hold it for one writer alone.
+    """Open a folder, made if it is missing, never through a link, for one writer alone.
 
     File systems without locks are used unlocked.
     """
-    if not hasattr(os, "O_DIRECTORY"):  # Windows, which opens no folders
-        folder.mkdir(exist_ok=True)
-        yield None
-        return
     while True:
         with suppress(FileExistsError):
             folder.mkdir()
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    text = "being written by another call"
-                    raise OSError(errno.EWOULDBLOCK, text, str(path)) from None
-                except OSError:
-                    pass
-            if _is_same(descriptor, folder):
+        with _descriptor(folder, getattr(os, "O_NOFOLLOW", 0)) as descriptor:
+            if descriptor is not None:
+                _lock(descriptor, path)
+            if descriptor is None or _is_same(descriptor, folder):
                 yield descriptor
                 return
-        finally:
-            os.close(descriptor)
+        # Published or removed by another call between our opening it and our locking it.
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EWOULDBLOCK, "being written by another call", str(path)) from None
+    except OSError as error:
+        # A network's file system locks only what is open for writing, which no folder is.
+        if error.errno not in (*_UNSUPPORTED, errno.EBADF):
+            raise
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
@@ -815,7 +792,7 @@ def _synchronise(path: Path, missing_ok: bool = False) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in _UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)
@@ -826,11 +803,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _in_bytes(size: float) -> str:
-    for unit in "B", "kB", "MB", "GB", "TB", "PB":
-        if size < 1000 or unit == "PB":
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
