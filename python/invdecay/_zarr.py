@@ -21,11 +21,11 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -202,11 +202,6 @@ class Plan:
     def chunks(self) -> int:
         return -(-len(self.steps) // self.length)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the chunks; the last one is padded to its whole length."""
-        return self.chunks * self.length * self.dtype.itemsize
-
     def steps_of(self, chunk: int) -> range:
         return self.steps[chunk * self.length : (chunk + 1) * self.length]
 
@@ -239,7 +234,6 @@ class Description:
     schedule: InverseTimeDecay
     steps: range
     complete: bool
-    call: str | None  # the call that is writing the array
 
 
 def _description(array: Array) -> Description | None:
@@ -251,7 +245,6 @@ def _description(array: Array) -> Description | None:
             InverseTimeDecay.from_config(attributes["schedule"]),
             step_range(range(*attributes["steps"])),
             attributes["complete"] is True,
-            attributes.get("call"),
         )
     except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise ValueError(f"{array.store}: the attributes of invdecay are damaged") from error
@@ -415,7 +408,7 @@ def in_threads(function: Callable[[T], R], arguments: Iterable[T]) -> Generator[
 # ---------------------------------------------------------------- where arrays are written
 
 
-class Target:
+class Target(Protocol):
     """A place for a table, and the array that one call is writing there."""
 
     name: str  # for messages
@@ -423,15 +416,16 @@ class Target:
     call: str
     present: set[int]  # chunks that an interrupted call has left
 
-    @contextmanager
-    def opened(self, plan: Plan) -> Iterator[None]:
-        raise NotImplementedError
+    def opened(self, plan: Plan) -> AbstractContextManager[None]:
+        """Make the array for this call alone; on an error say what is kept."""
+        ...
 
     def publish(self, plan: Plan) -> None:
-        raise NotImplementedError
+        """Let readers have the array, whose chunks are all there."""
+        ...
 
 
-class InPlace(Target):
+class InPlace:
     """A store that cannot rename: the attribute ``complete`` is set last."""
 
     def __init__(self, store: Store, force: bool) -> None:
@@ -477,11 +471,11 @@ class InPlace(Target):
 
     def publish(self, plan: Plan) -> None:
         if not is_written_by(self.array, self.call):
-            raise BlockingIOError(errno.EWOULDBLOCK, "written by another call", str(self.store))
+            raise OSError(errno.ESTALE, "was removed or written by another call", self.name)
         self.array.update_attributes({"invdecay": plan.description(complete=True)})
 
 
-class Folder(Target):
+class Folder:
     """A folder: the array is written beside it and renamed."""
 
     _published = False
@@ -489,9 +483,10 @@ class Folder(Target):
     def __init__(self, path: Path, force: bool) -> None:
         self.path = Path(os.path.abspath(path))
         self.name = str(self.path)
-        self._check(force)
+        self._force = force
+        self._check()
 
-    def _check(self, force: bool) -> None:
+    def _check(self) -> None:
         """Refuse what is not replaced, whatever a link at the path leads to."""
         path = self.path
         if not path.parent.is_dir():
@@ -505,10 +500,10 @@ class Folder(Target):
                 if descriptor is not None and _is_mount_point(descriptor):
                     raise OSError(errno.EBUSY, "is a mount point", str(path))
             if any(path.iterdir()):
-                _check_replaceable(_kind(LocalStore(path, read_only=True)), str(path), force)
+                _check_replaceable(_kind(LocalStore(path, read_only=True)), self.name, self._force)
         elif not stat.S_ISREG(mode):
             raise OSError(errno.EEXIST, "exists and is not a Zarr array", str(path))
-        elif not force:
+        elif not self._force:
             text = "exists and is not a Zarr array; force replaces it"
             raise OSError(errno.EEXIST, text, str(path))
 
@@ -577,15 +572,17 @@ class Folder(Target):
             raise OSError(errno.ENOSPC, text, str(self.path))
 
     def publish(self, plan: Plan) -> None:
-        self.array.update_attributes({"invdecay": plan.description(complete=True)})
         self._tidy(plan)
+        whole = len(_present(self.array.store, plan.chunks)) == plan.chunks
+        if not whole or not is_written_by(self.array, self.call):
+            raise OSError(errno.ESTALE, f"{self.hidden} was changed by something else", self.name)
+        self.array.update_attributes({"invdecay": plan.description(complete=True)})
         _synchronise(self.hidden / "zarr.json")
         _synchronise(self.hidden / "c", missing_ok=not plan.chunks)
         _synchronise(self.hidden)
         if self._descriptor is not None and not _is_same(self._descriptor, self.hidden):
-            raise OSError(
-                errno.ESTALE, "the hidden folder was changed by something else", self.name
-            )
+            raise OSError(errno.ESTALE, f"{self.hidden} was replaced by something else", self.name)
+        self._check()
         self._replace()
         self._published = True
         _synchronise(self.path.parent)
