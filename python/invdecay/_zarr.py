@@ -36,7 +36,7 @@ from zarr.errors import NodeNotFoundError
 from zarr.storage import LocalStore
 
 from . import __version__
-from ._arguments import integer, step_range
+from ._arguments import floating_dtype, integer, step_range
 from ._backend import report_flags
 from .schedule import InverseTimeDecay
 from .storage import (
@@ -187,9 +187,10 @@ class Plan:
         if not isinstance(schedule, InverseTimeDecay):
             raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
         steps = step_range(steps)
-        stored = schedule.dtype if dtype is None else np.dtype(dtype).newbyteorder("=")
+        stored = schedule.dtype if dtype is None else floating_dtype("dtype", dtype)
+        stored = stored.newbyteorder("=")  # the order of the bytes is Zarr's own affair
         if stored.name not in _STORED:
-            raise TypeError(f"dtype must be float16, float32 or float64 for Zarr, got {dtype}")
+            raise TypeError(f"dtype must be float16, float32 or float64 in Zarr, got {stored}")
         if chunks == "auto":
             length = min(CHUNK_BYTES // stored.itemsize, len(steps))
         else:
