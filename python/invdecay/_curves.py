@@ -213,11 +213,14 @@ def _spread(start: float, stop: float, xscale: str, points: int = _POINTS) -> Fl
 
 def _stair_edges(schedule: InverseTimeDecay, start: float, stop: float, even: Floats) -> Floats:
     """Return the steps at which stairs begin, with `start` and `stop`."""
-    length = Fraction(float(schedule.dtype.type(schedule.decay_steps)))
-    first = math.floor(Fraction(start) / length) + 1
-    last = math.ceil(Fraction(stop) / length)
-    edges = [math.ceil(number * length) for number in range(first, min(last, first + _POINTS))]
-    steps = np.minimum([start, *map(float, edges), stop], stop)
+    length = schedule.dtype.type(schedule.decay_steps)
+    exact = Fraction(float(length))
+    first, last = math.floor(Fraction(start) / exact) + 1, math.ceil(Fraction(stop) / exact)
+    numbers = range(first, min(last, first + _POINTS))
+    edges = np.array([float(math.ceil(number * exact)) for number in numbers])
+    # A quotient just below a whole number may be rounded to it, and the step is on that stair.
+    edges -= np.floor((edges - 1).astype(length.dtype) / length) >= np.array(numbers, float)
+    steps = np.clip([start, *edges, stop], start, stop)
     if last - first > _POINTS:
         # A logarithmic axis shows the first stairs one by one. Later ones are below a column.
         steps = np.concatenate([steps, np.floor(even)])
@@ -227,7 +230,10 @@ def _stair_edges(schedule: InverseTimeDecay, start: float, stop: float, even: Fl
 def _stored(path: str) -> tuple[Any, range]:
     """Open a table without reading it whole; return it with the range that it was made for."""
     if path.endswith(".npy"):
-        return np.load(path, mmap_mode="r"), range(0)
+        try:
+            return np.load(path, mmap_mode="r"), range(0)
+        except ValueError as error:
+            raise ValueError(f"table must be an array of numbers, got {path!r}") from error
     if path.endswith(".zarr"):
         import zarr
 
@@ -246,7 +252,8 @@ def _curve(
     meaning: str = "",
 ) -> Curve:
     """Make a curve whose line is broken at its poles."""
-    poles = steps[np.isinf(rates)].tolist()
+    infinite = np.isinf(rates)
+    poles = steps[infinite & ~np.append(False, infinite[:-1])].tolist()
     rates = np.where(np.isfinite(rates), rates, np.nan)
     if np.isnan(rates).all():
         raise ValueError(f"there is nothing to draw: no rate of {label} is finite")

@@ -160,7 +160,12 @@ def text_of(
     """Draw `curves` as text."""
     if yscale == "log":
         check_positive(curves)
-    legend = _legend(curves, max(width, 24), color)
+    characters: dict[int, str] = {}
+    try:
+        "".join(map(chr, _ASCII)).encode(encoding)
+    except UnicodeEncodeError:
+        characters = _ASCII
+    legend = _legend(curves, max(width, 24), characters, color)
     rows = max(height - len(legend) - 3, 4)
     x = _Axis(
         min(float(curve.steps[0]) for curve in curves),
@@ -189,11 +194,7 @@ def text_of(
     ]
     lines += _steps_axis(x, columns, margin, [pole for curve in curves for pole in curve.poles])
     text = "\n".join(line.rstrip() for line in legend + lines)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
-    return text
+    return text.translate(characters).encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Cells:
@@ -287,17 +288,19 @@ def _steps_axis(x: _Axis, columns: int, margin: int, poles: Sequence[float]) -> 
     return [f"{space}└{''.join(axis)}", f"{space} {labels}", f"{space} {'step':^{columns}}"]
 
 
-def _legend(curves: Sequence[Curve], width: int, color: bool) -> list[str]:
+def _legend(
+    curves: Sequence[Curve], width: int, characters: dict[int, str], color: bool
+) -> list[str]:
     """Return the name of each curve and what the marks mean, wrapped to `width`."""
     lines = []
     for number, curve in enumerate(curves):
         name = f"{_NUMBERS[number % len(_NUMBERS)]}  " if len(curves) > 1 else ""
-        wrapped = textwrap.wrap(curve.label, width, initial_indent=name)
+        wrapped = textwrap.wrap(curve.label.translate(characters), width, initial_indent=name)
         lines += [_paint(line, number, color) for line in wrapped]
     for note in notes(
         {curve.meaning for curve in curves if curve.mark}, any(curve.poles for curve in curves)
     ):
-        lines += textwrap.wrap(note, width)
+        lines += textwrap.wrap(note.translate(characters), width)
     return lines
 
 
@@ -329,8 +332,9 @@ def to_html(schedule: InverseTimeDecay) -> str:
     if at < stop:
         words.append(_svg_text(right, foot + 14, step_label(stop, stop)))
     with np.errstate(all="ignore"):
-        last = float(curve.rates[-1])  # of the stair before, where the next begins at `stop`
-        shown = {0.0: schedule(0.0), stop: last, at: schedule(at)}
+        shown = {0.0: schedule(0.0), stop: schedule(stop), at: schedule(at)}
+        if curve.staircase and at < stop:  # that of the last stair, since the next begins at `stop`
+            shown[stop] = schedule(float(np.floor(curve.steps[-2] / 2 + stop / 2)))
     rising = shown[at] > shown[0.0]
     for step, rate in shown.items():
         height = foot - (foot - top) * float(y(rate)) if math.isfinite(rate) else top
