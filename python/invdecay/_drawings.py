@@ -128,7 +128,7 @@ def text_plot(
     Returns
     -------
     str
-        The lines, joined by newlines. Nothing else than NumPy is needed.
+        The lines, joined by newlines.
 
     Raises
     ------
@@ -140,7 +140,19 @@ def text_plot(
     >>> from invdecay import InverseTimeDecay
     >>> from invdecay.plotting import text_plot
     >>> schedule = InverseTimeDecay(0.1, 1000, 1.0)
-    >>> print(text_plot(schedule, 4000, width=44, height=10, encoding="ascii"))
+    >>> print(text_plot(schedule, 4000, width=44, height=12, encoding="ascii"))
+    0.1 / (1 + 1 * step / 1,000)
+    o decay_steps = 1,000: rate / 2
+     0.1 +'.
+         | ':.
+         |    ':.
+    0.05 +       ''o...
+         |             '''':.......
+         |                        '''''''''''''.
+       0 +
+         ++------------------+-----------------+
+          0                2,000           4,000
+                           step
     """
     check_scale("xscale", xscale)
     check_scale("yscale", yscale)
