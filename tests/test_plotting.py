@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from invdecay import InverseTimeDecay
 from invdecay._curves import CROSS, schedule_curves
@@ -80,6 +80,7 @@ def test_the_line_is_the_schedule(plotting: Any, dtype: str, xscale: Any) -> Non
     start=st.integers(-100, 100),
     length=st.integers(1, 300),
 )
+@example(decay_steps=1.1, decay_rate=1.0, start=0, length=100)  # 11 / 1.1 is rounded up to 10
 def test_stairs_show_the_rate_of_every_step(
     decay_steps: float, decay_rate: float, start: int, length: int
 ) -> None:
@@ -108,6 +109,14 @@ def test_float32_stairs_are_those_of_the_rounded_decay_steps(plotting: Any) -> N
     schedule = InverseTimeDecay(0.1, 1000.1, 1.0, staircase=True, dtype="float32")
     steps, _ = schedule.plot(900_000).lines[0].get_data()
     assert np.array_equal(steps[1:-1], np.flatnonzero(np.diff(schedule.precompute(900_000))) + 1)
+
+
+def test_float32_stairs_have_their_own_rate_where_steps_are_rounded() -> None:
+    schedule = InverseTimeDecay(0.1, 999, 1.0, staircase=True, dtype="float32")
+    first = 2**26 // 999
+    (curve,) = schedule_curves(schedule, 999 * first, 999 * (first + 300), "linear")
+    middle = np.arange(999 * first, 999 * (first + 300), 999) + 499
+    assert np.array_equal(curve.rates[:-1], schedule(middle).astype(np.float64))
 
 
 @pytest.mark.parametrize("schedule", [SMOOTH, STAIRS, InverseTimeDecay(0.1, 1, 0.5, True)])
@@ -295,6 +304,9 @@ def test_poles_are_gaps_with_a_mark(
     crosses = [line for line in ax.lines if line.get_marker() == "x"]
     assert [line.get_xdata()[0] for line in crosses] == pytest.approx([pole], abs=6 * stored + 1e-6)
     assert "pole: the denominator is 0" in ax.get_legend().get_title().get_text()
+    if not stored:  # up to the pole, which is outside the frame
+        finite = ~np.isnan(rates)
+        assert rates[finite].tolist() == (schedule(steps[finite]).tolist()[:-1] + [rates[-1]])
     # The axis shows the rest of the curve, not the last value before the pole.
     assert max(map(abs, ax.get_ylim())) <= 2
 
