@@ -306,7 +306,7 @@ def test_poles_are_gaps_with_a_mark(
     assert "pole: the denominator is 0" in ax.get_legend().get_title().get_text()
     if not stored:  # up to the pole, which is outside the frame
         finite = ~np.isnan(rates)
-        assert rates[finite].tolist() == (schedule(steps[finite]).tolist()[:-1] + [rates[-1]])
+        assert rates[finite].tolist() == [*schedule(steps[finite]).tolist()[:-1], rates[-1]]
     # The axis shows the rest of the curve, not the last value before the pole.
     assert max(map(abs, ax.get_ylim())) <= 2
 
