@@ -1,55 +1,164 @@
-"""Pictures of schedules: by Matplotlib, as text in a terminal, and in a notebook."""
+"""Pictures of schedules and of stored tables, drawn by Matplotlib.
 
-import html
-import math
-from fractions import Fraction
+No function here uses pyplot, so that no figure of the caller's is shown, changed or closed.
+
+A notebook shows the axes that `plot` returns where they are the last value of a cell. A window
+shows them where they are drawn into axes of pyplot's::
+
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(layout="constrained")
+    schedule.plot(5000, ax=axes)
+    plt.show()
+"""
+
+import errno
+import functools
+import io
+import os
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import integer, step_range
+if (_backend := os.environ.get("MPLBACKEND", "")).startswith("module://") and not find_spec(
+    _backend.removeprefix("module://").partition(".")[0]
+):
+    # A notebook hands its own backend on to the processes it starts. Where that module is not
+    # installed, Matplotlib refuses to be imported, although no backend is needed here.
+    del os.environ["MPLBACKEND"]
+    import matplotlib  # noqa: F401
+
+    os.environ["MPLBACKEND"] = _backend
+
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ._curves import (
+    Curve,
+    Scale,
+    check_positive,
+    check_scale,
+    notes,
+    schedule_curves,
+    step_label,
+    table_curve,
+)
+from ._drawings import text_plot, to_html
 from .schedule import InverseTimeDecay
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+__all__ = ["plot", "plot_table", "save_plot", "text_plot", "to_html"]
 
-Scale = Literal["linear", "log"]
-
-_POINTS = 1000
-"""Steps evaluated for one curve: more than a picture has columns."""
+_DPI = 150
+_MARK, _POLE = "_decay_steps: ", "_pole"  # labels that begin with _ stay out of the legend
+_OUTSIDE = 5
+"""From how many entries on the legend stands beside the axes, where it hides no curve."""
 
 
 def plot(
-    schedule: InverseTimeDecay,
+    schedules: InverseTimeDecay | Iterable[InverseTimeDecay],
     stop: int,
     *,
     start: int = 0,
-    ax: "Axes | None" = None,
-    xscale: Scale = "linear",
-    yscale: Scale = "linear",
-    label: str | None = None,
+    ax: Axes | None = None,
+    xscale: Scale | None = None,
+    yscale: Scale | None = None,
+    label: str | Sequence[str] | None = None,
     **line: Any,
-) -> "Axes":
-    """Draw the learning rate against the step, and what happens at ``decay_steps``.
+) -> Axes:
+    """Draw the learning rate against the step, and mark what happens at ``decay_steps``.
 
     Parameters
     ----------
-    schedule : InverseTimeDecay
-        What to draw.
+    schedules : InverseTimeDecay or iterable of InverseTimeDecay
+        What to draw: one schedule, or several in one picture.
     stop : int
         The step to draw up to.
     start : int, optional
         The step to draw from.
     ax : matplotlib.axes.Axes, optional
-        Where to draw. Several schedules given the same one share the picture. Default: a new one.
+        Where to draw. Default: the axes of a new figure.
     xscale, yscale : {"linear", "log"}, optional
-        Scales of the axes. A logarithmic one of steps begins at step 1.
-    label : str, optional
-        The schedule's line in the legend. Default: its hyperparameters.
+        Scales of the axes. Default: those of `ax`; linear for new axes. A logarithmic axis of
+        steps begins at step 1.
+    label : str or sequence of str, optional
+        The entry of each schedule in the legend. Default: the formula with its hyperparameters.
     **line
-        Keywords of ``matplotlib.axes.Axes.plot``: ``color``, ``linestyle``, ``linewidth`` ...
+        Keywords of `matplotlib.axes.Axes.plot`: ``color``, ``linestyle``, ``linewidth`` ...
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on. A notebook shows new axes as a picture; ``axes.figure`` is the figure.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If Matplotlib is not installed.
+    TypeError
+        If `start` or `stop` is not an integer.
+    ValueError
+        If there is no step between `start` and `stop`, a scale is unknown, the number of labels
+        is not that of the schedules, no rate is finite, or `yscale` is ``"log"`` and a rate is
+        not positive.
+
+    Notes
+    -----
+    About a thousand steps are evaluated, however many there are. Up to a thousand stairs are
+    drawn one by one.
+
+    A rate is infinite where the denominator is 0, which happens with a negative ``decay_rate``
+    at ``-decay_steps / decay_rate``. The line has a gap there, and a cross marks the step.
+
+    Examples
+    --------
+    >>> from invdecay import InverseTimeDecay
+    >>> from invdecay.plotting import plot
+    >>> axes = InverseTimeDecay(0.1, 1000, 1.0).plot(5000)
+    >>> axes = InverseTimeDecay(0.1, 1000, 1.0, staircase=True).plot(5000, ax=axes)
+    >>> axes.figure.savefig("lr.png")  # doctest: +SKIP
+
+    Several schedules at once:
+
+    >>> rates = 0.5, 1.0, 2.0
+    >>> schedules = [InverseTimeDecay(0.1, 1000, rate) for rate in rates]
+    >>> axes = plot(schedules, 5000, label=[f"decay_rate = {rate}" for rate in rates])
+    """
+    curves = schedule_curves(schedules, start, stop, _scale("x", xscale, ax), label)
+    return draw(curves, ax, xscale, yscale, **line)
+
+
+def plot_table(
+    table: str | PathLike[str] | npt.ArrayLike,
+    *,
+    start: int | None = None,
+    step: int | None = None,
+    ax: Axes | None = None,
+    xscale: Scale | None = None,
+    yscale: Scale | None = None,
+    label: str | None = None,
+    **line: Any,
+) -> Axes:
+    """Draw a stored table of learning rates against the step.
+
+    Parameters
+    ----------
+    table : path or array_like
+        A ``.npy`` file, a ``.zarr`` array, or a one-dimensional array. About a thousand elements
+        of it are read.
+    start, step : int, optional
+        The step of the first element, and the distance to that of the next. Default: what a
+        Zarr array's attributes say, else 0 and 1.
+    label : str, optional
+        The table's entry in the legend. Default: the name of its file.
+    ax, xscale, yscale, **line
+        As for `plot`.
 
     Returns
     -------
@@ -59,209 +168,200 @@ def plot(
     Raises
     ------
     ModuleNotFoundError
-        If Matplotlib is not installed (``pip install 'invdecay[plot]'``).
-    TypeError, ValueError
-        If `start` or `stop` is no integer, there is no step between them, or a scale is unknown.
-
-    Notes
-    -----
-    About a thousand steps are evaluated, however many there are; stairs are drawn from the step
-    they begin at, as long as there are no more than that.
+        If Matplotlib, or Zarr for a ``.zarr`` path, is not installed.
+    OSError
+        If the table cannot be read.
+    ValueError
+        If the table is not one-dimensional and real or has fewer than two elements, and as for
+        `plot`.
 
     Examples
     --------
     >>> from invdecay import InverseTimeDecay
-    >>> axes = InverseTimeDecay(0.1, 1000, 1.0).plot(5000)
-    >>> axes = InverseTimeDecay(0.1, 1000, 1.0, staircase=True).plot(5000, ax=axes)
-    >>> axes.figure.savefig("lr.png")  # doctest: +SKIP
+    >>> from invdecay.plotting import plot_table
+    >>> axes = plot_table(InverseTimeDecay(0.1, 1000, 1.0).precompute(5000), label="lr")
     """
-    steps = sampled_steps(schedule, start, stop, xscale)
-    _check_scale("yscale", yscale)
-    ax = new_axes() if ax is None else ax
-    # One point per stair: the line holds each rate until the next one.
-    style = {"drawstyle": "steps-post"} if schedule.staircase else {}
-    (drawn,) = ax.plot(
-        steps, schedule(steps), **{"label": label or _summary(schedule), **style, **line}
-    )
-    if steps[0] <= schedule.decay_steps <= steps[-1]:
-        _mark_decay_steps(ax, schedule, drawn.get_color())
-    ax.set(xlabel="step", ylabel="learning rate", xscale=xscale, yscale=yscale)
-    if xscale == "linear":
-        ax.xaxis.set_major_formatter("{x:,.0f}" if stop < 10**7 else "{x:.3g}")
-    if yscale == "linear":
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
-    ax.legend(frameon=False)
+    curve = table_curve(table, start, step, _scale("x", xscale, ax), label)
+    return draw([curve], ax, xscale, yscale, **line)
+
+
+def save_plot(
+    schedules: InverseTimeDecay | Iterable[InverseTimeDecay],
+    path: str | PathLike[str],
+    stop: int,
+    **options: Any,
+) -> None:
+    """Draw as `plot` does, and write the figure to a file whose suffix says the format.
+
+    Parameters
+    ----------
+    schedules, stop, **options
+        As for `plot`. With `ax`, the whole figure of those axes is written.
+    path : str or path-like
+        Where to write: a ``.png``, ``.svg``, ``.pdf`` or another picture. An existing file is
+        replaced only if it is empty or begins as a picture of its suffix does.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something else at `path`. It is left as it is.
+    OSError
+        If the file cannot be written.
+    ValueError
+        If the suffix of `path` is not that of a picture, and as for `plot`.
+
+    Examples
+    --------
+    >>> from invdecay import InverseTimeDecay
+    >>> from invdecay.plotting import save_plot
+    >>> save_plot(InverseTimeDecay(0.1, 1000, 1.0), "lr.png", 5000)  # doctest: +SKIP
+    """
+    check_picture_path(path)
+    write_picture(plot(schedules, stop, **options), path)
+
+
+# ---------------------------------------------------------------- axes
+
+
+class _ShownAxes(Axes):
+    """Axes that a notebook shows, as it shows pyplot's figures."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, float]]:
+        figure = self.figure.canvas.figure
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=2 * figure.dpi)  # sharp on dense screens
+        width, height = figure.get_size_inches() * figure.dpi
+        return picture.getvalue(), {"width": width, "height": height}
+
+
+@np.errstate(all="ignore")  # near a pole the numbers overflow on their way to a pixel
+def draw(
+    curves: Sequence[Curve],
+    ax: Axes | None = None,
+    xscale: str | None = None,
+    yscale: str | None = None,
+    **line: Any,
+) -> Axes:
+    """Draw `curves` into `ax`, or into the axes of a new figure."""
+    if _scale("y", yscale, ax) == "log":
+        check_positive(curves)
+    if ax is None:
+        ax = _new_axes(len(curves))
+    if xscale not in (None, ax.get_xscale()):
+        ax.set_xscale(xscale)
+    if yscale not in (None, ax.get_yscale()):
+        ax.set_yscale(yscale)
+    _label_axes(ax)
+    for curve in curves:
+        _draw_curve(ax, curve, **line)
+    _add_legend(ax)
     return ax
 
 
-def new_axes() -> "Axes":
-    """Return the axes of a new figure: pyplot's where a notebook or window shows it."""
-    import matplotlib.pyplot as plt
+def _scale(axis: Literal["x", "y"], wanted: str | None, ax: Axes | None) -> str:
+    """Return the scale of an axis once it is drawn on, which may be one that only `ax` has."""
+    if wanted is not None:
+        check_scale(f"{axis}scale", wanted)
+        return wanted
+    if ax is None:
+        return "linear"
+    return ax.get_xscale() if axis == "x" else ax.get_yscale()
 
-    _, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
+
+def _new_axes(curves: int) -> Axes:
+    figure = Figure(figsize=(7 if curves < _OUTSIDE else 10, 4.2), layout="constrained")
+    ax = figure.add_subplot(axes_class=_ShownAxes)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     return ax
 
 
-def save_plot(
-    schedule: InverseTimeDecay, path: str | PathLike[str], stop: int, **options: Any
-) -> None:
-    """Draw `schedule` as `plot` does into a picture file, whose name says the format.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    ValueError
-        If Matplotlib does not know the format, or as `plot` does.
-    """
-    import matplotlib.pyplot as plt
-
-    plot(schedule, stop, **options)
-    figure = plt.gcf()
-    try:
-        figure.savefig(path, dpi=150)
-    finally:
-        plt.close(figure)
+def _label_axes(ax: Axes) -> None:
+    """Set the labels and the ticks that the caller has not set."""
+    ax.set(xlabel=ax.get_xlabel() or "step", ylabel=ax.get_ylabel() or "learning rate")
+    if ax.get_xscale() == "linear":
+        if ax.xaxis.isDefault_majloc:
+            ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        if ax.xaxis.isDefault_majfmt:
+            ax.xaxis.set_major_formatter(FuncFormatter(functools.partial(_tick, ax)))
 
 
-def text_plot(
-    schedule: InverseTimeDecay,
-    stop: int,
-    *,
-    start: int = 0,
-    xscale: Scale = "linear",
-    yscale: Scale = "linear",
-    width: int = 80,
-    height: int = 20,
-    color: bool = False,
-) -> str:
-    """Return the same picture as `height` lines of text, for a terminal.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If plotext is not installed (``pip install 'invdecay[plot]'``).
-    TypeError, ValueError
-        As `plot` does.
-    """
-    import plotext  # type: ignore[import-untyped]
-
-    ends = sampled_steps(schedule, start, stop, xscale)[[0, -1]]
-    _check_scale("yscale", yscale)
-    steps = np.unique(_spread(ends, 2 * width, xscale))
-    plotext.clear_figure()
-    plotext.limit_size(False, False)
-    plotext.plot_size(width, height)
-    plotext.plot(steps.tolist(), schedule(steps).tolist())
-    if ends[0] <= schedule.decay_steps <= ends[1]:
-        plotext.vertical_line(schedule.decay_steps)
-    plotext.xscale(xscale)
-    plotext.yscale(yscale)
-    plotext.xlabel(f"step, with decay_steps = {schedule.decay_steps:,.10g} marked")
-    plotext.title(_summary(schedule))
-    picture: str = plotext.build()
-    plotext.clear_figure()
-    if not color:
-        picture = plotext.uncolorize(picture)
-    return "\n".join(row.rstrip() for row in picture.splitlines())
+def _tick(ax: Axes, step: float, position: int | None) -> str:
+    return step_label(step, max(map(abs, ax.get_xlim())))
 
 
-def to_html(schedule: InverseTimeDecay) -> str:
-    """Return a small picture of five times ``decay_steps`` in SVG, for a notebook."""
-    width, height, left, top = 260, 90, 8, 12
-    stop = min(max(10, math.ceil(5 * schedule.decay_steps)), 2**62)
-    steps = np.linspace(0, stop, 61).astype(np.int64)
-    if schedule.staircase:
-        steps = np.repeat(_stairs(schedule, 0, stop + 1)[:6], 2)[1:]
-    with np.errstate(all="ignore"):
-        rates = np.nan_to_num(np.asarray(schedule(steps), np.float64))
-    if schedule.staircase:  # along, then down
-        rates = np.repeat(rates[::2], 2)[: len(steps)]
-    low, high = min(0.0, rates.min()), max(0.0, rates.max())
-    x = left + width * (steps / stop)
-    y = top + height * (1 - (rates - low) / ((high - low) or 1.0))
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    foot = top + height
-    text = '<text fill="currentColor" font-size="10" font-family="sans-serif"'
-    mark = left + width * min(schedule.decay_steps / stop, 1.0)
-    return (
-        f"<div><code>{html.escape(repr(schedule))}</code><br>"
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width + 60}" height="{height + 30}">'
-        f'<path d="M{left} {top}V{foot}H{left + width}" fill="none" stroke="currentColor"/>'
-        f'<path d="M{mark:.1f} {top}V{foot}" stroke="currentColor" stroke-dasharray="2 3"/>'
-        f'<polyline points="{points}" fill="none" stroke="#1f77b4" stroke-width="2"/>'
-        f'{text} x="{left + 4}" y="{top - 3}">{high:.4g}</text>'
-        f'{text} x="{mark:.1f}" y="{foot + 13}" text-anchor="middle">'
-        f"decay_steps = {schedule.decay_steps:,.10g}</text>"
-        f'{text} x="{left + width}" y="{foot + 13}" text-anchor="middle">{stop:,}</text>'
-        "</svg></div>"
-    )
+def _draw_curve(ax: Axes, curve: Curve, **line: Any) -> None:
+    style = {"label": curve.label, "drawstyle": "steps-post" if curve.staircase else "default"}
+    # The limits of the axes follow what is shown. The line itself goes on to the pole.
+    (drawn,) = ax.plot(curve.steps, curve.shown, **{**style, **line})
+    drawn.set_ydata(curve.rates)
+    color = drawn.get_color()
+    if ax.get_yscale() == "linear":
+        ax.update_datalim([(curve.steps[0], 0.0)], updatex=False)
+        drawn.sticky_edges.y.append(0.0)
+        ax.autoscale_view()
+    if curve.mark is not None:
+        at, rate = curve.mark
+        ax.plot([at], [rate], "o", color=color, markersize=5, label=_MARK + curve.meaning)
+        stem = {"arrowstyle": "-", "linestyle": ":", "color": color, "shrinkA": 0, "shrinkB": 0}
+        foot = ("data", "axes fraction")
+        ax.annotate("", (at, rate), xytext=(at, 0), textcoords=foot, arrowprops=stem)
+    for pole in curve.poles:
+        ax.axvline(pole, color=color, ls=":", marker="x", markevery=[0], clip_on=False, label=_POLE)
 
 
-# ---------------------------------------------------------------- which steps to draw
-
-
-def sampled_steps(
-    schedule: InverseTimeDecay, start: int, stop: int, xscale: Scale
-) -> npt.NDArray[np.int64]:
-    """Return the steps that show `schedule` from `start` to `stop`, both included."""
-    _check_scale("xscale", xscale)
-    if xscale == "log":
-        start = max(start, 1)
-    if len(step_range(range(integer("start", start), integer("stop", stop)))) == 0:
-        raise ValueError(f"stop must be past the first step drawn, {start}, got {stop}")
-    ends = np.array([start, stop], np.int64)
-    even = _spread(ends, _POINTS, xscale)
-    if not schedule.staircase:
-        return np.unique(even)
-    stairs = _stairs(schedule, start, stop)
-    if len(stairs) < _POINTS:
-        return np.unique(np.concatenate([ends, stairs]))
-    # The first stairs, which a logarithmic axis shows; then they are closer than columns.
-    return np.unique(np.concatenate([stairs, even]))
-
-
-def _spread(steps: npt.NDArray[np.int64], count: int, xscale: Scale) -> npt.NDArray[np.int64]:
-    between = np.geomspace if xscale == "log" else np.linspace
-    spread = between(float(steps[0]), float(steps[-1]), count)
-    return np.clip(np.rint(spread).astype(np.int64), steps[0], steps[-1])
-
-
-def _stairs(schedule: InverseTimeDecay, start: int, stop: int) -> npt.NDArray[np.int64]:
-    """Return where the stairs after `start` begin: the first of them, if there are many."""
-    length = Fraction(schedule.decay_steps)
-    first = math.floor(start / length) + 1
-    last = math.ceil(stop / length)
-    numbers = range(first, min(last, first + _POINTS))
-    edges = [start, *(math.ceil(number * length) for number in numbers)]
-    return np.unique(np.array(edges, np.int64))
-
-
-def _check_scale(name: str, scale: str) -> None:
-    if scale not in ("linear", "log"):
-        raise ValueError(f"{name} must be 'linear' or 'log', got {scale!r}")
-
-
-# ---------------------------------------------------------------- what is written in the picture
-
-
-def _summary(schedule: InverseTimeDecay) -> str:
-    left, right = "⌊⌋" if schedule.staircase else ("", "")
-    sign = "-" if schedule.decay_rate < 0 else "+"
-    p = f"{left}step / {schedule.decay_steps:,.10g}{right}"
-    return f"{schedule.initial_learning_rate:g} / (1 {sign} {abs(schedule.decay_rate):g} · {p})"
-
-
-def _mark_decay_steps(ax: "Axes", schedule: InverseTimeDecay, color: Any) -> None:
-    """Mark the rate at ``decay_steps``, where the denominator is ``1 + decay_rate``."""
-    at = math.ceil(schedule.decay_steps)
-    rate = schedule(at)
-    if not math.isfinite(rate):
+def _add_legend(ax: Axes) -> None:
+    """Name each curve, and say what the marks mean."""
+    entries = len(ax.get_legend_handles_labels()[1])
+    if not entries:
         return
-    meaning = f"decay_steps = {schedule.decay_steps:,.10g}: rate ÷ {1 + schedule.decay_rate:g}"
-    ax.plot([at], [rate], "o", color=color, markersize=5, label=meaning)
-    line = {"arrowstyle": "-", "linestyle": ":", "color": color, "shrinkA": 0, "shrinkB": 0}
-    foot = ("data", "axes fraction")
-    ax.annotate("", (at, rate), xytext=(at, 0), textcoords=foot, arrowprops=line)
+    marks = {str(artist.get_label()) for artist in ax.lines}
+    meanings = {mark.removeprefix(_MARK) for mark in marks if mark.startswith(_MARK)}
+    title = "\n".join(notes(meanings, _POLE in marks))
+    options: dict[str, Any] = {"loc": "best"}
+    if entries >= _OUTSIDE:
+        options = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    ax.legend(frameon=False, title=title, alignment="left", **options)
+
+
+# ---------------------------------------------------------------- files
+
+_SIGNATURES: dict[str, tuple[bytes, ...]] = {
+    "png": (b"\x89PNG",),
+    "svg": (b"<?xml", b"<svg"),
+    "pdf": (b"%PDF",),
+    "eps": (b"%!PS",),
+    "ps": (b"%!PS",),
+    "jpg": (b"\xff\xd8\xff",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "svgz": (b"\x1f\x8b",),
+    "tif": (b"II", b"MM"),
+    "tiff": (b"II", b"MM"),
+    "webp": (b"RIFF",),
+}
+"""How the pictures begin that are written here."""
+
+
+def check_picture_path(path: str | PathLike[str]) -> None:
+    """Refuse a path whose suffix is not a picture's, or where something else would be lost."""
+    place = Path(path)
+    suffix = place.suffix[1:].lower()
+    if suffix not in _SIGNATURES or suffix not in FigureCanvasBase.get_supported_filetypes():
+        known = ", ".join(f".{name}" for name in _SIGNATURES)
+        raise ValueError(f"path must end in one of {known}; got {os.fspath(path)!r}")
+    if place.exists():
+        beginning = b""
+        if place.is_file():
+            with place.open("rb") as file:
+                beginning = file.read(8)
+        if not place.is_file() or (beginning and not beginning.startswith(_SIGNATURES[suffix])):
+            text = f"exists and is not a .{suffix} picture, so that it is left as it is"
+            raise FileExistsError(errno.EEXIST, text, os.fspath(path))
+
+
+@np.errstate(all="ignore")
+def write_picture(ax: Axes, path: str | PathLike[str]) -> None:
+    """Write the figure of `ax`, once it is drawn whole."""
+    picture = io.BytesIO()
+    ax.figure.canvas.figure.savefig(picture, format=Path(path).suffix[1:].lower(), dpi=_DPI)
+    Path(path).write_bytes(picture.getvalue())

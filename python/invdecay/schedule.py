@@ -351,7 +351,7 @@ class InverseTimeDecay:
         return plot(self, stop, **options)
 
     def _repr_html_(self) -> str:
-        from .plotting import to_html
+        from ._drawings import to_html
 
         return to_html(self)
 
