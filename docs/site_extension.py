@@ -115,8 +115,8 @@ def keep_links(app: Sphinx, path: Path, docname: str, content: list[str]) -> Non
         if image:
             return f"![{text}](../{inside})"
         if file.is_relative_to(app.srcdir):
-            return f"[{text}]({file.relative_to(app.srcdir)}{anchor or ""})"
-        return f"[{text}]({app.config.site_repository}/{inside}{anchor or ""})"
+            return f"[{text}]({file.relative_to(app.srcdir)}{anchor or ''})"
+        return f"[{text}]({app.config.site_repository}/{inside}{anchor or ''})"
 
     pattern = r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s#]+)(#[^)\s]*)?\)"
     content[0] = re.sub(pattern, moved, content[0])
