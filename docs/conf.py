@@ -74,6 +74,10 @@ import keras  # noqa: E402
 
 keras.saving = SimpleNamespace(register_keras_serializable=lambda **_: lambda decorated: decorated)
 
+# A role in our pages must find its name. Single backticks in a docstring may also hold a parameter.
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(?!invdecay\.).*")]
+
 python_maximum_signature_line_length = 60
 add_module_names = True
 toc_object_entries_show_parents = "hide"

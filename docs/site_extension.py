@@ -8,6 +8,7 @@
 """
 
 import hashlib
+import html
 import inspect
 import io
 import re
@@ -61,6 +62,7 @@ class Picture(SphinxDirective):
     option_spec: ClassVar = {"no-code": directives.flag}
 
     def run(self) -> list[nodes.Node]:
+        """Return the code and both pictures."""
         code = "\n".join(self.content)
         shown: list[nodes.Node] = []
         if "no-code" not in self.options:
@@ -72,12 +74,9 @@ class Picture(SphinxDirective):
             name = f"{hashlib.sha256(svg).hexdigest()[:16]}.svg"
             (folder / name).write_bytes(svg)
             source = "../" * self.env.docname.count("/") + f"_images/{name}"
-            image = nodes.raw(
-                "",
-                f'<p><img class="only-{scheme} picture" alt="{self.arguments[0]}" src="{source}"></p>',
-                format="html",
-            )
-            shown.append(image)
+            text = html.escape(self.arguments[0])
+            image = f'<img class="only-{scheme} picture" alt="{text}" src="{source}">'
+            shown.append(nodes.raw("", f"<p>{image}</p>", format="html"))
         return shown
 
 

@@ -244,9 +244,10 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
         event.preventDefault();
         handle.focus();
         handle.setPointerCapture(event.pointerId);
-        dragging = name;
+        const { e: left, f: top } = handle.transform.baseVal[0].matrix;
+        dragging = { name, left, top, x: event.clientX, y: event.clientY };
       });
-      handle.addEventListener("pointermove", (event) => { if (dragging === name) drag(name, event); });
+      handle.addEventListener("pointermove", (event) => { if (dragging?.name === name) drag(event); });
       for (const end of ["pointerup", "pointercancel"]) {
         handle.addEventListener(end, () => { dragging = null; changed(); });
       }
@@ -270,7 +271,8 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     }
     low = Math.min(low, 0);
     high = Math.max(high, 0);
-    const room = (high - low || 1) * 0.06;
+    if (low === high) high = 1; // the rates are all zero
+    const room = (high - low) * 0.06;
     return [low < 0 ? low - room : low, high > 0 ? high + room : high];
   }
 
@@ -426,23 +428,29 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     return "";
   }
 
-  function drag(name, event) {
-    const { left, top } = svg.getBoundingClientRect();
+  /** Let what the handle stands for follow the pointer. */
+  function drag(event) {
     const { box } = view;
-    const px = Math.min(Math.max(event.clientX - left, box.left), box.right);
-    const py = Math.min(Math.max(event.clientY - top, box.top), box.bottom - 1);
-    const rate = view.rateOf(py), at = view.stepOf(px);
-    if (name === "initial") set("initial_learning_rate", round(rate, 3));
-    else {
-      const name_ = name === "decay" ? "decay_steps" : "at";
-      const moved = name === "decay" ? Math.max(round(at, 3), 1) : Math.max(Math.round(round(at, 3)), 1);
-      set(name_, moved);
-      state = read() ?? state;
-      // A pointer above the initial rate means a constant schedule, not a growing one.
-      const below = state.initial_learning_rate > 0 ? Math.min(rate, state.initial_learning_rate) : rate;
-      decayRateFor(moved, below, 3);
+    const moved = { x: event.clientX - dragging.x, y: event.clientY - dragging.y };
+    // A drag along one axis leaves the other number alone, until the pointer strays.
+    dragging.sideways ||= Math.abs(moved.x) > 3;
+    dragging.upright ||= Math.abs(moved.y) > 3;
+    const px = Math.min(Math.max(dragging.left + moved.x, box.left), box.right);
+    const py = Math.min(Math.max(dragging.top + moved.y, box.top), box.bottom - 1);
+    const at = round(view.stepOf(px), 3), rate = view.rateOf(py);
+    if (dragging.name === "initial") {
+      if (dragging.upright) set("initial_learning_rate", round(rate, 3));
+      return changed();
     }
-    changed();
+    if (dragging.sideways) {
+      if (dragging.name === "decay") set("decay_steps", Math.max(at, Math.min(1, state.decay_steps)));
+      else set("at", Math.max(Math.round(at), 1));
+      state = read() ?? state;
+    }
+    // A pointer above the initial rate means a constant schedule, not a growing one.
+    const lr = state.initial_learning_rate, wanted = lr > 0 ? Math.min(rate, lr) : rate;
+    if (dragging.upright) decayRateFor(dragging.name === "decay" ? state.decay_steps : state.at, wanted, 3);
+    return changed();
   }
 
   /** Return the next number with two significant digits, or three for small steps. */
@@ -625,7 +633,7 @@ scheduler = InverseTimeDecayLR(optimizer, ${decay})
       const name = slider.dataset.for, [low, high] = SLIDERS[name];
       Object.assign(slider, { min: "0", max: "1000", step: "1" });
       slider.addEventListener("input", () => {
-        const value = round(low * (high / low) ** (slider.value / 1000), 2);
+        const value = round(low * (high / low) ** (slider.value / 1000), 3);
         set(name, value);
         changed();
       });
