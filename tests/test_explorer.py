@@ -119,11 +119,14 @@ def random_points(count: int) -> list[tuple[float, float, float, float, bool]]:
         wide = chance.random() < 0.2
         steps = 10 ** chance.uniform(-300, 300) if wide else 10 ** chance.uniform(-1, 9)
         rate = chance.choice([1, 1, 1, -1]) * 10 ** chance.uniform(-9, 4)
-        if chance.random() < 0.1:
+        step = chance.randrange(2 ** chance.randint(1, 53))
+        kind = chance.random()
+        if kind < 0.1:  # at a pole, or next to it
             steps, rate = float(chance.randint(1, 1000)), -1 / chance.randint(1, 9)
-            step = round(-steps / rate)  # at the pole, or next to it
-        else:
-            step = chance.randrange(2 ** chance.randint(1, 53))
+            step = round(-steps / rate)
+        elif kind < 0.2:  # at the end of a stair
+            steps = float(chance.randint(1, 10**12))
+            step = min(chance.randint(1, 9000) * int(steps), 2**53) - chance.randint(0, 1)
         lr = chance.choice([1, 1, 1, -1]) * 10 ** chance.uniform(-300 if wide else -9, 1)
         points.append(
             (
@@ -417,8 +420,8 @@ def test_the_shell_line_runs(typed, address, tmp_path):
         (
             "pytorch",
             "torch",
-            "import torch; model = torch.nn.Linear(1, 1)",
-            "for _ in [optimizer.step()] * 10**5: scheduler.step()\nprint(*scheduler.get_last_lr())",
+            "import torch\nmodel = torch.nn.Linear(1, 1)",
+            "for _ in [optimizer.step()]*10**5: scheduler.step()\nprint(*scheduler.get_last_lr())",
         ),
         ("keras", "keras", "", "print(float(schedule(100_000)))"),
     ],
