@@ -368,12 +368,13 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     if (name === "initial") return "";
     const label = element("text", { class: `label-${name}` }, parts.labels);
     label.textContent = words;
-    // Above the curve there is room on the side to which it falls.
+    // A falling curve leaves room above it on the right and below it on the left.
     const length = label.getComputedTextLength(), falls = state.decay_rate * state.initial_learning_rate >= 0;
     const right = falls ? px + length + 10 < view.width : px - length - 10 < 0;
+    const below = falls && !right && py + 30 < box.bottom;
     label.setAttribute("text-anchor", right ? "start" : "end");
     label.setAttribute("x", px + (right ? 8 : -8));
-    label.setAttribute("y", Math.max(py - 14, box.top - 4));
+    label.setAttribute("y", below ? py + 24 : Math.max(py - 14, box.top - 4));
     return `M${px.toFixed(2)},${box.bottom}V${py.toFixed(2)}`;
   }
 
