@@ -28,7 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "site_extension",
 ]
-exclude_patterns = ["build"]
+exclude_patterns = ["README.md"]
 
 # ---------------------------------------------------------------- Markdown and links
 

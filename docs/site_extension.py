@@ -158,3 +158,17 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("include-read", keep_links)
     app.connect("sphinx-click-process-epilog", examples_as_code)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def draw_for_readme() -> None:
+    """Draw the picture of the first page once more, as files that the README shows."""
+    page = (Path(__file__).parent / "index.md").read_text()
+    code = re.search(r"^```{picture}[^\n]*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert code is not None
+    for scheme, rc in ("light", LIGHT), ("dark", DARK):
+        path = Path(__file__).parent / "_static" / f"schedule-{scheme}.svg"
+        path.write_bytes(svg_of(code[1], rc))
+
+
+if __name__ == "__main__":
+    draw_for_readme()

@@ -471,6 +471,17 @@ def test_nothing_is_wider_than_the_screen(browser, address, width):
     assert inside
 
 
+def test_the_picture_stays_in_sight_on_a_phone(browser, address):
+    look_like(browser, 360)
+    opened(browser, address)
+    slider = browser.find_element(By.CSS_SELECTOR, "[data-for=stop]")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'end'})", slider)
+    box = browser.find_element(By.ID, "explorer-svg").rect
+    top = browser.execute_script("return scrollY")
+    assert top > 300
+    assert top <= box["y"] <= top + 150
+
+
 def background(page: Any) -> str:
     chart = page.find_element(By.CSS_SELECTOR, ".explorer-chart")
     return chart.value_of_css_property("background-color")
