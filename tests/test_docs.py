@@ -1,8 +1,11 @@
 """The documentation site: a strict build, links, docstrings as readers see them, examples."""
 
+import contextlib
 import doctest
 import re
 import shutil
+import tarfile
+import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from html.parser import HTMLParser
@@ -259,3 +262,18 @@ def test_search_needs_no_server(browser, site):
     browser.implicitly_wait(10)
     results = browser.find_elements("css selector", "#search-results li a")
     assert results
+
+
+# ---------------------------------------------------------------- the sdist
+
+
+def test_the_sdist_s_documentation_builds(tmp_path):
+    backend = pytest.importorskip("scikit_build_core.build")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    if "benchmarks" in project["tool"]["scikit-build"]["sdist"]["exclude"]:
+        pytest.skip("the sdist leaves out the benchmarks, which the page on speed includes")
+    with contextlib.chdir(ROOT):
+        name = backend.build_sdist(str(tmp_path))
+    with tarfile.open(tmp_path / name) as archive:
+        archive.extractall(tmp_path, filter="data")
+    build(tmp_path, tmp_path / name.removesuffix(".tar.gz") / "docs")
