@@ -20,6 +20,8 @@ from support.site import build
 
 pytest.importorskip("selenium")
 from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 
 FIELDS = ("initial_learning_rate", "decay_steps", "decay_rate", "start", "stop", "at", "rate")
@@ -290,6 +292,20 @@ def test_a_drag_past_the_picture_stops_at_its_edge(explorer):
     drag(explorer, "handle-decay", -400, -250)
     assert float(value(explorer, "decay_steps")) >= 1
     assert float(value(explorer, "decay_rate")) >= 0
+
+
+def test_a_finger_drags_without_scrolling_the_page(browser, address):
+    look_like(browser, 360)
+    opened(browser, address)
+    grip = field(browser, "handle-decay")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", grip)
+    before = browser.execute_script("return scrollY")
+    finger = ActionBuilder(browser, mouse=PointerInput("touch", "finger"))
+    finger.pointer_action.move_to(grip).pointer_down().move_by(40, 60).pointer_up()
+    finger.perform()
+    assert float(value(browser, "decay_steps")) > 1300
+    assert float(value(browser, "decay_rate")) > 1.3
+    assert browser.execute_script("return scrollY") == before
 
 
 def test_a_typed_rate_determines_decay_rate(explorer):
