@@ -3,8 +3,11 @@
 import contextlib
 import doctest
 import inspect
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator
@@ -229,6 +232,35 @@ def test_the_command_s_page_shows_every_option(site, pages):
                 if option.startswith("--"):
                     assert f"cmdoption-invdecay-{name}-{option.lstrip('-')}" in anchors
     assert "\u2013" not in (site / "command.html").read_text()  # a dash for two hyphens
+
+
+# What each shell answers to "invdecay pl", then Tab, once the lines of the page have run.
+SHELLS = {
+    "bash": """. ~/.bashrc; COMP_WORDS=(invdecay pl); COMP_CWORD=1
+        _invdecay_completion invdecay; echo "${COMPREPLY[@]}" """,
+    "zsh": """autoload -Uz compinit; compinit -D; . ~/.zshrc; echo $_comps[invdecay]
+        COMP_WORDS="invdecay pl" COMP_CWORD=1 _INVDECAY_COMPLETE=zsh_complete invdecay""",
+    "fish": "complete -C 'invdecay pl'",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_completion_page_s_lines_work(shell, tmp_path):
+    folder = Path(sys.executable).parent
+    if shutil.which(shell) is None or not (folder / "invdecay").exists():
+        pytest.skip(f"needs {shell} and the command")
+    text = (DOCS / "completion.md").read_text()
+    lines = re.search(rf"^## {shell}\n.*?^```sh\n(.*?)^```$", text, re.I | re.M | re.S)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+
+    def run(program: str, script: str) -> str:
+        command = [program, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    run("bash", lines[1])
+    assert "plot" in run(shell, SHELLS[shell])
 
 
 # ---------------------------------------------------------------- in a browser
