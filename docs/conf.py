@@ -4,9 +4,9 @@ The build needs no network and no deep-learning framework, and every warning is 
 """
 
 import sys
+from importlib import import_module
 from importlib.metadata import version as version_of
 from pathlib import Path
-from types import SimpleNamespace
 
 from sphinx.ext.autodoc import mock
 
@@ -67,12 +67,15 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say the types, and signatures stay short
 
 # The adapters are documented without their frameworks, which take gigabytes and import slowly.
-# A stand-in for a decorator would hide the class that it decorates.
+# Plain classes stand in for base classes, so that a signature is our own, and a decorator that
+# does nothing for theirs.
 stand_ins = mock(["dask", "distributed", "keras", "torch", "zarr"])
 stand_ins.__enter__()
-import keras  # noqa: E402
-
-keras.saving = SimpleNamespace(register_keras_serializable=lambda **_: lambda decorated: decorated)
+for base in "keras.optimizers.schedules.InverseTimeDecay", "torch.optim.lr_scheduler.LRScheduler":
+    module, name = base.rsplit(".", 1)
+    setattr(import_module(module), name, type(name, (), {"__module__": module}))
+saving = import_module("keras.saving")
+saving.register_keras_serializable = lambda **_: lambda decorated: decorated
 
 # A role in our pages must find its name. Single backticks in a docstring may also hold a parameter.
 nitpicky = True
