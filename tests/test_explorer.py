@@ -214,6 +214,28 @@ def test_a_logarithmic_axis_leaves_out_what_it_cannot_show(explorer):
     assert "negative rates" in problem(explorer)
 
 
+EXTREMES = {
+    "initial_learning_rate": ("0.1", "0", "5e-324", "1.7e308", "-1.7e308", "-3"),
+    "decay_steps": ("1000", "5e-324", "1e-3", "49", "9e15", "1.7e308"),
+    "decay_rate": ("1", "0", "5e-324", "1.7e308", "-1e-9", "-0.25", "-3", "-1.7e308"),
+    "start": ("0", "1", "9007199254740000"),
+    "stop": ("2", "5000", "9007199254740992"),
+    "at": ("0", "4000", "9007199254740992"),
+}
+
+
+def test_extremes_are_drawn_without_an_error(explorer):
+    chance = random.Random(3)
+    for _ in range(150):
+        for name, texts in EXTREMES.items():
+            paste_into(explorer, name, chance.choice(texts))
+        tick(explorer, chance.choice(["staircase", "xscale", "yscale"]))
+        drawn = explorer.find_element(By.ID, "explorer-svg").get_attribute("innerHTML")
+        assert not re.search(
+            "NaN|Infinity", re.sub(r"aria-\w+=\"[^\"]*\"|<text.*?</text>", "", drawn)
+        )
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -173,7 +173,7 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
   function stairs(s, most) {
     const first = firstShown(s);
     const low = Math.floor(first / s.decay_steps), high = Math.floor(s.stop / s.decay_steps);
-    if (high - low > most) return null;
+    if (!(high - low <= most) || high > LAST) return null; // also where a quotient overflows
     const steps = [first];
     for (let k = low + 1; k <= high; k++) {
       let at = Math.ceil(k * s.decay_steps); // the product is rounded: look at both sides
@@ -265,15 +265,17 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
       low = Math.max(low, -most);
       high = Math.min(high, most);
     }
+    const largest = 8e307; // the difference of two limits must not overflow
     if (s.yscale) {
-      if (high / low < 1.5) { low /= 1.5; high *= 1.5; }
-      return [low / (high / low) ** 0.04, high * (high / low) ** 0.06];
+      const room = Math.max(Math.log(high) - Math.log(low), 4) * 0.05;
+      low = Math.min(Math.max(low * Math.exp(-room), Number.MIN_VALUE), largest / 10);
+      return [low, Math.max(Math.min(high * Math.exp(room), largest), 2 * low)];
     }
     low = Math.min(low, 0);
     high = Math.max(high, 0);
     if (low === high) high = 1; // the rates are all zero
     const room = (high - low) * 0.06;
-    return [low < 0 ? low - room : low, high > 0 ? high + room : high];
+    return [low < 0 ? Math.max(low - room, -largest) : low, high > 0 ? Math.min(high + room, largest) : high];
   }
 
   function scales(s) {
@@ -285,12 +287,12 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     const [low, high] = limits(s, steps.map((at) => rateAt(at, s)));
     const [u, v] = [s.xscale ? Math.log : Number, s.yscale ? Math.log : Number];
     const inverse = (log, value) => (log ? Math.exp(value) : value);
-    const x = (at) => box.left + (box.right - box.left) * (u(at) - u(first)) / (u(last) - u(first));
-    const y = (rate) => box.bottom - (box.bottom - box.top) * (v(rate) - v(low)) / (v(high) - v(low));
+    const x = (at) => box.left + (box.right - box.left) * ((u(at) - u(first)) / (u(last) - u(first)));
+    const y = (rate) => box.bottom - (box.bottom - box.top) * ((v(rate) - v(low)) / (v(high) - v(low)));
     const stepOf = (px) =>
-      inverse(s.xscale, u(first) + (u(last) - u(first)) * (px - box.left) / (box.right - box.left));
+      inverse(s.xscale, u(first) + (u(last) - u(first)) * ((px - box.left) / (box.right - box.left)));
     const rateOf = (py) =>
-      inverse(s.yscale, v(low) + (v(high) - v(low)) * (box.bottom - py) / (box.bottom - box.top));
+      inverse(s.yscale, v(low) + (v(high) - v(low)) * ((box.bottom - py) / (box.bottom - box.top)));
     return { width, height, box, first, last, low, high, x, y, stepOf, rateOf, columns };
   }
 
@@ -326,7 +328,10 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     }
     const rough = (high - low) / most, unit = 10 ** Math.floor(Math.log10(rough));
     const size = [1, 2, 5, 10].find((m) => m * unit >= rough) * unit;
-    for (let k = Math.ceil(low / size); k * size <= high * (1 + 1e-12); k++) found.push(round(k * size, 12));
+    for (let i = 0; i <= most + 1; i++) { // counted, because large numbers do not grow by a size
+      const value = round((Math.ceil(low / size) + i) * size, 15);
+      if (value <= high + size * 1e-9) found.push(value);
+    }
     return found;
   }
 
