@@ -198,6 +198,9 @@ def test_a_pole_is_a_gap_with_a_sentence(explorer):
     assert "At step 2,000 the rate is infinite" in problem(explorer)
     type_into(explorer, "decay_rate", "-0.3")
     assert "At step 3,334 the rate is negative" in problem(explorer)
+    type_into(explorer, "initial_learning_rate", "-1")
+    assert "At step 3,334 the rate is positive" in problem(explorer)
+    type_into(explorer, "initial_learning_rate", "1")
     type_into(explorer, "decay_rate", "0.3")
     assert problem(explorer) == ""
     assert curve(explorer).count("M") == 1
@@ -363,6 +366,13 @@ def test_a_typed_rate_determines_decay_rate(explorer):
 def test_handles_take_the_arrow_keys(explorer, handle, keys, name, expected):
     field(explorer, handle).send_keys(keys)
     assert value(explorer, name) == expected
+
+
+def test_keys_work_beside_a_wrong_field(explorer):
+    paste_into(explorer, "initial_learning_rate", "much")
+    field(explorer, "handle-decay").send_keys(Keys.ARROW_RIGHT)
+    assert value(explorer, "decay_steps") == "1100"
+    assert hint(explorer, "initial_learning_rate").endswith("got much")
 
 
 def test_sliders_change_their_fields(explorer):

@@ -199,8 +199,10 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
   /** Return the first step whose denominator is zero or negative, null if there is none. */
   function pole(s) {
     if (!(s.decay_rate < 0)) return null;
-    return firstStep((at) => !(learningRate(at, 1, s.decay_steps, s.decay_rate, s.staircase) > 0) ||
-      learningRate(at, 1, s.decay_steps, s.decay_rate, s.staircase) === Infinity);
+    return firstStep((at) => {
+      const inverse = learningRate(at, 1, s.decay_steps, s.decay_rate, s.staircase);
+      return !(inverse > 0 && inverse < Infinity);
+    });
   }
 
   /* ---------------------------------------------------------------- the picture */
@@ -467,22 +469,26 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     return moved === 0 ? round(direction * unit / 10, 12) : moved;
   }
 
+  const KEYS = {
+    ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0], PageUp: [0, 5], PageDown: [0, -5],
+  };
+
+  /** Move a handle by a key. */
   function press(name, event) {
-    const directions = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0], PageUp: [0, 5], PageDown: [0, -5] };
-    if (!(event.key in directions)) return;
+    if (!(event.key in KEYS)) return;
     event.preventDefault();
-    const [dx, dy] = directions[event.key];
-    const times = Math.max(Math.abs(dx), Math.abs(dy));
-    for (let i = 0; i < times; i++) {
-      const sign = Math.sign(dx || dy);
-      if (name === "initial") set("initial_learning_rate", next(number("initial_learning_rate"), sign, event.shiftKey));
-      else if (dy) set("decay_rate", next(number("decay_rate"), -sign, event.shiftKey)); // a lower rate needs more decay
-      else if (name === "decay") set("decay_steps", Math.max(next(number("decay_steps"), sign, event.shiftKey), 1e-3));
-      else {
-        const { first, last } = view, by = event.shiftKey ? 1 : Math.max(1, Math.round((last - first) / 50));
-        const moved = state.xscale && !event.shiftKey ? Math.round(next(state.at, sign, false)) : state.at + sign * by;
-        set("at", Math.min(Math.max(moved, first), last));
-      }
+    const [dx, dy] = KEYS[event.key], small = event.shiftKey;
+    const moved = (value, by) => {
+      for (let i = 0; i < Math.abs(by); i++) value = next(value, Math.sign(by), small);
+      return value;
+    };
+    if (name === "initial") set("initial_learning_rate", moved(state.initial_learning_rate, dx || dy));
+    else if (dy) set("decay_rate", moved(state.decay_rate, -dy)); // a lower rate needs more decay
+    else if (name === "decay") set("decay_steps", Math.max(moved(state.decay_steps, dx), 1e-3));
+    else {
+      const { first, last } = view, fiftieth = Math.max(1, Math.round((last - first) / 50));
+      const at = state.xscale && !small ? Math.round(moved(state.at, dx)) : state.at + dx * (small ? 1 : fiftieth);
+      set("at", Math.min(Math.max(at, first), last));
     }
     changed();
   }
@@ -512,9 +518,9 @@ function learningRate(step, initialLearningRate, decaySteps, decayRate, staircas
     const said = [];
     const at = pole(s);
     if (at !== null) {
-      const rate = rateAt(at);
-      const what = Number.isFinite(rate) ? "negative" : "infinite, because the denominator is zero there";
-      said.push(`At step ${at.toLocaleString("en")} the rate is ${what}, and past it the rates are negative: ` +
+      const past = s.initial_learning_rate < 0 ? "positive" : "negative";
+      const what = Number.isFinite(rateAt(at)) ? past : "infinite, because the denominator is zero there";
+      said.push(`At step ${at.toLocaleString("en")} the rate is ${what}, and past it the rates are ${past}: ` +
         "1 + decay_rate · (step / decay_steps) reaches zero when decay_rate is negative.");
     } else if (s.decay_rate < 0) said.push("A negative decay_rate makes the rate grow.");
     if (s.initial_learning_rate < 0) said.push("A negative initial_learning_rate gives negative rates.");
