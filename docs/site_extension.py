@@ -1,6 +1,7 @@
 """What the site needs beyond Sphinx: pictures, formulas, and links of included files.
 
 - The directive ``picture`` runs Python code that binds `axes`, and shows the code and the picture.
+- The directive ``terminal`` runs a command and shows what it prints.
 - Formulas become MathML, which browsers draw without a script from another host.
 - Files of the repository that a page includes keep their links.
 - Links to other projects come from a list of names in conf.py.
@@ -11,7 +12,11 @@ import hashlib
 import html
 import inspect
 import io
+import os
 import re
+import shlex
+import subprocess
+import sys
 import textwrap
 import zlib
 from pathlib import Path
@@ -78,6 +83,31 @@ class Picture(SphinxDirective):
             image = f'<img class="only-{scheme} picture" alt="{text}" src="{source}">'
             shown.append(nodes.raw("", f"<p>{image}</p>", format="html"))
         return shown
+
+
+class Terminal(SphinxDirective):
+    """Show a command line and what it prints."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Run the command and return both as one block."""
+        command = self.arguments[0]
+        name, *options = shlex.split(command)
+        run = subprocess.run(
+            [sys.executable, "-m", name, *options],
+            # Browsers draw the dots of a finer drawing wider than letters.
+            env={**os.environ, "COLUMNS": "68", "PYTHONIOENCODING": "ascii", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            encoding="ascii",
+        )
+        if run.returncode:
+            raise self.error(f"{command}: {run.stderr}")
+        lines = textwrap.wrap(command, 60, break_on_hyphens=False, subsequent_indent="    ")
+        text = "$ " + " \\\n".join(lines) + f"\n{run.stdout}"
+        return [nodes.literal_block(text, text, language="console")]
 
 
 # ---------------------------------------------------------------- formulas
@@ -151,6 +181,7 @@ def examples_as_code(app: Sphinx, context: Any, lines: list[str]) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it with Sphinx."""
     app.add_directive("picture", Picture)
+    app.add_directive("terminal", Terminal)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
     app.add_config_value("site_repository", "", "env")
     app.add_config_value("site_elsewhere", {}, "env")
