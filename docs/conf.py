@@ -32,7 +32,7 @@ exclude_patterns = ["README.md"]
 
 # ---------------------------------------------------------------- Markdown and links
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 extlinks = {"repo": (f"{REPOSITORY}/blob/main/%s", "%s")}
 site_repository = f"{REPOSITORY}/blob/main"
@@ -82,7 +82,6 @@ nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*"), ("py:class", r"(?!invdecay\.).*")]
 
 python_maximum_signature_line_length = 60
-add_module_names = True
 toc_object_entries_show_parents = "hide"
 
 # ---------------------------------------------------------------- looks

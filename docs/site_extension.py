@@ -20,11 +20,10 @@ import sys
 import textwrap
 import zlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import matplotlib as mpl
 from docutils import nodes
-from docutils.parsers.rst import directives
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -64,14 +63,11 @@ class Picture(SphinxDirective):
     required_arguments = 1  # the text for those who do not see the picture
     final_argument_whitespace = True
     has_content = True
-    option_spec: ClassVar = {"no-code": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Return the code and both pictures."""
         code = "\n".join(self.content)
-        shown: list[nodes.Node] = []
-        if "no-code" not in self.options:
-            shown.append(nodes.literal_block(code, code, language="python"))
+        shown: list[nodes.Node] = [nodes.literal_block(code, code, language="python")]
         folder = Path(self.env.app.outdir, "_images")
         folder.mkdir(parents=True, exist_ok=True)
         for scheme, rc in ("light", LIGHT), ("dark", DARK):
