@@ -34,6 +34,9 @@ _PLAIN = {
 }
 """Magnitudes of plain hyperparameters, in their order: nothing underflows or overflows."""
 
+_ONE = np.float32(1)
+"""Multiplied by this, a Python number is rounded to float32 sooner than by np.float32."""
+
 _PROMOTES = {
     "float32": dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True),
     "float64": dict.fromkeys(REAL_CODES, True),
@@ -226,6 +229,14 @@ class InverseTimeDecay:
         """
         kind = type(step)
         if kind is int or kind is float:
+            if self._plain and (1 <= step <= _MOST_STEP or step == 0 or _LEAST_STEP <= step < 1):
+                lr, decay_steps, rate = self._numbers
+                try:
+                    if self._narrow:
+                        return float(formula(_ONE * step, lr, decay_steps, rate, self._floor))
+                    return formula(step, lr, decay_steps, rate, self._floor)
+                except ZeroDivisionError:
+                    pass
             return self._at_number(step)
         if isinstance(step, np.generic) or (
             kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)
@@ -241,17 +252,6 @@ class InverseTimeDecay:
         return evaluate(step, hyper, self.staircase, dtype=self.dtype)
 
     def _at_number(self, step: float) -> float:
-        rate: float
-        plain = self._plain and 0 <= step <= _MOST_STEP
-        if plain and (step >= 1 or step == 0 or step >= _LEAST_STEP):
-            try:
-                if self._narrow:
-                    rate = formula(np.float32(step), *self._numbers, self._floor).item()
-                else:
-                    rate = formula(step, *self._numbers, self._floor)
-                return rate
-            except ZeroDivisionError:
-                pass
         # NumPy knows what IEEE arithmetic gives, and reports its floating-point flags.
         at = self.dtype.type(float_step(step, self._narrow))
         return float(self._ufunc(at, *self._arrays))
