@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from invdecay import InverseTimeDecay, save_table, storage
+from support.cases import every
 from support.faults import (
     CHUNK,
     OLD,
@@ -106,12 +107,11 @@ def refused(path: Path, error: type[OSError], match: str, **options: Any) -> Non
 # ---------------------------------------------------------------- content and arguments
 
 
-@pytest.mark.parametrize("stored", [None, "f2", "f4", "f8", "g", ">f4", ">f8", ">g"])
-@pytest.mark.parametrize("arithmetic", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "steps",
-    [range(0), range(1), range(513), STEPS, range(900, -900, -1), range(2**62, 2**63, 2**49)],
-    ids=str,
+@every(
+    stored=[None, "f2", "f4", "f8", "g", ">f4", ">f8", ">g"],
+    arithmetic=["float32", "float64"],
+    staircase=[False, True],
+    steps=[range(0), range(1), range(513), STEPS, range(900, -900, -1), range(2**62, 2**63, 2**49)],
 )
 def test_file_is_that_of_numpy_save(
     path: Path, steps: range, arithmetic: str, stored: str | None, staircase: bool
