@@ -308,9 +308,9 @@ def test_interruption_before_the_first_chunk(path: Path) -> None:
     """Nothing worth keeping is kept, and what was kept before survives."""
     for kept in 0, 1:
         interrupted(path, kept * 5) if kept else None
-        with mock.patch.object(InverseTimeDecay, "_fill", side_effect=KeyboardInterrupt):
-            with pytest.raises(KeyboardInterrupt) as caught:
-                save(path, STEPS)
+        broken = mock.patch.object(InverseTimeDecay, "_fill", side_effect=KeyboardInterrupt)
+        with broken, pytest.raises(KeyboardInterrupt) as caught:
+            save(path, STEPS)
         assert hasattr(caught.value, "__notes__") == hidden(path).exists() == kept
 
 
