@@ -50,6 +50,7 @@ from .storage import (
     statistics,
 )
 from .threads import num_threads
+from .verification import differences
 
 try:
     import fcntl
@@ -339,7 +340,7 @@ def _rates(plan: Plan, chunk: int) -> tuple[slice, npt.NDArray[Any], int]:
 
 def _holds(array: Array, where: slice, values: npt.NDArray[Any]) -> bool:
     try:
-        return not _differences(array[where], values).any()
+        return not differences(array[where], values).any()
     except ValueError:  # a chunk of another length
         return False
 
@@ -694,15 +695,6 @@ def _read(array: Array, where: slice) -> npt.NDArray[Any]:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _differences(stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return where the bits differ; one NaN is as good as another."""
-    bits = f"u{expected.dtype.itemsize}"
-    different: npt.NDArray[np.bool_] = stored.view(bits) != expected.view(bits)
-    if different.any():
-        different &= ~(np.isnan(stored) & np.isnan(expected))
-    return different
-
-
 @dataclass(frozen=True)
 class Compared:
     """How a piece of an array compares with the schedule."""
@@ -717,7 +709,7 @@ def _compared(array: Array, schedule: InverseTimeDecay, steps: range, where: sli
     expected = np.empty_like(stored)
     with num_threads(1):
         schedule._fill(expected, steps[where])
-    different = _differences(stored, expected)
+    different = differences(stored, expected)
     count = int(np.count_nonzero(different))
     first = where.start + int(different.argmax()) if count else len(steps)
     return Compared(len(stored), count, first)

@@ -240,7 +240,7 @@ class _Partial:
             found = os.fstat(descriptor)
             foreign = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
             if foreign or _is_mount_point(descriptor):
-                raise OSError(errno.EEXIST, f"{self._hidden_path} is not a file of ours")
+                raise OSError(errno.EEXIST, f"{self._hidden_path} is a link or not a file")
             try:
                 if fcntl is not None:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
