@@ -287,15 +287,26 @@ class _Workers:
         self.target = target
         self.address = self.client.scheduler.address
 
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Turn Dask's errors of a lost connection into one."""
+        from distributed.comm import CommClosedError
+
+        try:
+            yield
+        except (CancelledError, CommClosedError):
+            raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
+
     def wait_for_one(self) -> None:
         """Wait for a worker by giving it work, since adaptive clusters start none without."""
-        future = self.client.submit(int, pure=False)
-        try:
-            future.result(timeout=self.timeout)
-        except TimeoutError:
-            raise self._no_worker() from None
-        finally:
-            future.release()
+        with self._talking():
+            future = self.client.submit(int, pure=False)
+            try:
+                future.result(timeout=self.timeout)
+            except TimeoutError:
+                raise self._no_worker() from None
+            finally:
+                future.release()
 
     def _no_worker(self) -> TimeoutError:
         return TimeoutError(
@@ -306,7 +317,9 @@ class _Workers:
         """Check that each worker has what it needs, before a task makes it fail."""
         from . import __version__
 
-        for worker, versions in self.client.run(_version_probe(), on_error="return").items():
+        with self._talking():
+            found = self.client.run(_version_probe(), on_error="return")
+        for worker, versions in found.items():
             if isinstance(versions, Exception):
                 raise OSError(f"the worker {worker} cannot be asked for its packages: {versions}")
             missing = [name for name, version in versions.items() if version is None]
@@ -341,11 +354,9 @@ class _Workers:
 
     def run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
         """Apply a function on the workers; yield the results as they come."""
-        self._check_sharing()
-        try:
+        with self._talking():
+            self._check_sharing()
             yield from self._run(function, arguments)
-        except CancelledError:
-            raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
 
     def _run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
         arguments = iter(arguments)
