@@ -290,7 +290,7 @@ class _Workers:
     @contextmanager
     def _talking(self) -> Iterator[None]:
         """Turn Dask's errors of a lost connection into one."""
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             yield
