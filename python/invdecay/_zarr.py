@@ -32,25 +32,22 @@ import numpy.typing as npt
 import zarr
 from zarr.abc.store import Store
 from zarr.core.sync import collect_aiterator, sync
-from zarr.errors import NodeNotFoundError
 from zarr.storage import LocalStore
 
 from . import __version__
 from ._arguments import floating_dtype, integer, step_range
 from ._backend import report_flags
+from ._pipeline import checked_schedule
 from .schedule import InverseTimeDecay
 from .storage import (
     _UNSUPPORTED,
-    TableInfo,
-    Verification,
     _give_mode_and_owner,
     _is_mount_point,
     format_bytes,
     free_space,
-    statistics,
 )
 from .threads import num_threads
-from .verification import differences
+from .verification import TableInfo, Verification, differences, statistics
 
 try:
     import fcntl
@@ -185,9 +182,7 @@ class Plan:
         dtype: npt.DTypeLike | None,
         chunks: int | Literal["auto"],
     ) -> "Plan":
-        if not isinstance(schedule, InverseTimeDecay):
-            raise TypeError(f"schedule must be an InverseTimeDecay, got {schedule!r}")
-        steps = step_range(steps)
+        schedule, steps = checked_schedule(schedule), step_range(steps)
         stored = schedule.dtype if dtype is None else floating_dtype("dtype", dtype)
         stored = stored.newbyteorder("=")  # the order of the bytes is Zarr's own affair
         if stored.name not in _STORED:
@@ -645,7 +640,7 @@ def _kind(store: Store) -> Kind:
     """Return what a store holds."""
     try:
         found = zarr.open(store, mode="r")
-    except NodeNotFoundError:
+    except FileNotFoundError:
         return "nothing" if sync(store.is_empty("")) else "other"
     except (OSError, ValueError, KeyError):
         return "other"

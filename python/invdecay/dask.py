@@ -2,12 +2,14 @@
 
 import errno
 import logging
+import os
 import queue
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -285,15 +287,26 @@ class _Workers:
         self.target = target
         self.address = self.client.scheduler.address
 
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Turn Dask's errors of a lost connection into one."""
+        from distributed.comm.core import CommClosedError
+
+        try:
+            yield
+        except (CancelledError, CommClosedError):
+            raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
+
     def wait_for_one(self) -> None:
         """Wait for a worker by giving it work, since adaptive clusters start none without."""
-        future = self.client.submit(int, pure=False)
-        try:
-            future.result(timeout=self.timeout)
-        except TimeoutError:
-            raise self._no_worker() from None
-        finally:
-            future.release()
+        with self._talking():
+            future = self.client.submit(int, pure=False)
+            try:
+                future.result(timeout=self.timeout)
+            except TimeoutError:
+                raise self._no_worker() from None
+            finally:
+                future.release()
 
     def _no_worker(self) -> TimeoutError:
         return TimeoutError(
@@ -304,7 +317,9 @@ class _Workers:
         """Check that each worker has what it needs, before a task makes it fail."""
         from . import __version__
 
-        for worker, versions in self.client.run(_version_probe(), on_error="return").items():
+        with self._talking():
+            found = self.client.run(_version_probe(), on_error="return")
+        for worker, versions in found.items():
             if isinstance(versions, Exception):
                 raise OSError(f"the worker {worker} cannot be asked for its packages: {versions}")
             missing = [name for name, version in versions.items() if version is None]
@@ -339,11 +354,9 @@ class _Workers:
 
     def run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
         """Apply a function on the workers; yield the results as they come."""
-        self._check_sharing()
-        try:
+        with self._talking():
+            self._check_sharing()
             yield from self._run(function, arguments)
-        except CancelledError:
-            raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
 
     def _run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
         arguments = iter(arguments)
@@ -379,32 +392,54 @@ class _Workers:
         """Return a task's result, or raise one error that says what to do."""
         from distributed import KilledWorker
 
-        from ._zarr import NotFoundThereError, is_written_by
+        from ._zarr import is_written_by
 
         error = future.exception()
-        if error is None:
-            error = future.result()
-        if not isinstance(error, BaseException):
-            return error
-        if isinstance(error, NotFoundThereError):
-            if is_written_by(self.target.array, self.target.call):
-                raise self._not_shared("that ran a task")
-            raise OSError(errno.ESTALE, "was removed or written by another call", self.target.name)
         if isinstance(error, KilledWorker):
             raise ConnectionError(
                 f"workers of the Dask cluster at {self.address} die again and again"
             )
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, error.strerror, self.target.name)
-        raise OSError(f"a worker of the Dask cluster at {self.address} failed: {error!r}")
+        if error is not None:
+            raise OSError(f"a task on the Dask cluster at {self.address} failed: {error!r}")
+        result = future.result()
+        if not isinstance(result, _Failure):
+            return result
+        if result.not_found:
+            if is_written_by(self.target.array, self.target.call):
+                raise self._not_shared(result.worker)
+            raise OSError(errno.ESTALE, "was removed or written by another call", self.target.name)
+        if result.number is not None:
+            raise OSError(result.number, result.text, self.target.name)
+        raise OSError(f"a task on the worker {result.worker} failed: {result.text}")
 
 
-def _attempt(function: Callable[[T], R], argument: T) -> R | OSError:
-    """Return what the system refused instead of raising it, which workers log with a traceback."""
+@dataclass(frozen=True)
+class _Failure:
+    """Why a task has failed, in plain values.
+
+    Dask's client waits for ever for an exception that it cannot unpickle, and workers log each
+    exception with its traceback.
+    """
+
+    worker: str
+    number: int | None  # errno
+    text: str
+    not_found: bool
+
+
+def _attempt(function: Callable[[T], R], argument: T) -> R | _Failure:
+    """Return a task's result, or why it has failed."""
     try:
         return function(argument)
-    except OSError as error:
-        return error
+    except Exception as error:
+        from distributed import get_worker
+
+        from ._zarr import NotFoundThereError
+
+        number = error.errno if isinstance(error, OSError) else None
+        text = repr(error) if number is None else os.strerror(number)
+        worker = get_worker().address
+        return _Failure(worker, number, text, isinstance(error, NotFoundThereError))
 
 
 def _version_probe() -> Callable[[], dict[str, str | None]]:
