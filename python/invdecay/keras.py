@@ -1,13 +1,17 @@
 """The schedule as a Keras ``LearningRateSchedule``."""
 
-import numbers
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
-import numpy as np
 import numpy.typing as npt
 
 from . import schedule as _schedule
+from ._arrayapi import decay, namespace
+from ._exact import Exact, infinity_bits
+from ._formula import formula
+
+if int(keras.__version__.split(".")[0]) < 3:
+    raise ImportError(f"invdecay.keras works with Keras 3 only, found Keras {keras.__version__}")
 
 
 @keras.saving.register_keras_serializable(package="invdecay")
@@ -66,20 +70,54 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
 
     @property
     def native(self) -> _schedule.InverseTimeDecay:
-        """The same schedule as an `invdecay.InverseTimeDecay`, in Keras's ``floatx``.
+        """The same schedule as an `invdecay.InverseTimeDecay`, in the dtype of training."""
+        return _schedule.InverseTimeDecay(**self.get_config(), dtype=self._arithmetic())
+
+    def __call__(self, step: Any = None) -> Any:
+        """Return the learning rate at `step`.
+
+        Parameters
+        ----------
+        step : number, array_like, range, tensor or variable
+            Steps counted from 0, of any real dtype.
+
+        Returns
+        -------
+        float, scalar, array or tensor
+            A tensor of the backend for its tensors, its variables and Keras's; else what `native`
+            gives: a Python float for a number, an array for an array or a range.
 
         Raises
         ------
         TypeError
-            If ``keras.config.floatx()`` is neither float32 nor float64.
+            If `step` holds anything but real numbers, or is missing: so Keras 2 calls it.
         """
-        return _schedule.InverseTimeDecay(**self.get_config(), dtype=keras.config.floatx())
-
-    def __call__(self, step: Any) -> Any:
-        """Learning rate at `step`: a tensor for Keras's own steps, else as `native` gives it."""
-        if isinstance(step, (numbers.Real, np.ndarray, np.generic)):
+        if step is None:
+            raise TypeError(
+                "the schedule was called without a step, as Keras 2 (tf_keras) does:"
+                " invdecay.keras works with Keras 3 only"
+            )
+        if isinstance(step, keras.KerasTensor):
+            return super().__call__(step)
+        if not isinstance(step, keras.Variable) and not keras.ops.is_tensor(step):
             return self.native(step)
-        return super().__call__(step)
+        evaluate = _EVALUATE.get(keras.backend.backend())
+        if evaluate is None:
+            return super().__call__(step)
+        with keras.name_scope(self.name):
+            return evaluate(
+                keras.ops.convert_to_tensor(step),
+                self.initial_learning_rate,
+                self.decay_steps,
+                self.decay_rate,
+                self.staircase,
+                self._arithmetic(),
+            )
+
+    def _arithmetic(self) -> str:
+        """Return the dtype that Keras makes of a Python float here, and float32 for 16 bits."""
+        made = keras.ops.convert_to_tensor(self.initial_learning_rate).dtype
+        return "float64" if keras.backend.standardize_dtype(made) == "float64" else "float32"
 
     def precompute(
         self, steps: int | range, *, out: npt.NDArray[Any] | None = None
@@ -91,3 +129,45 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
         invdecay.InverseTimeDecay.precompute : parameters, results and errors.
         """
         return self.native.precompute(steps, out=out)
+
+
+# ---------------------------------------------------------------- the formula on each backend
+
+
+def _by_array_api(step: Any, *arguments: Any) -> Any:
+    return decay(namespace(step), step, *arguments)
+
+
+def _in_tensorflow(
+    step: Any,
+    initial_learning_rate: float,
+    decay_steps: float,
+    decay_rate: float,
+    staircase: bool,
+    dtype: str,
+) -> Any:
+    import tensorflow as tf  # type: ignore[import-untyped]
+
+    if not (step.dtype.is_floating or step.dtype.is_integer or step.dtype.is_bool):
+        raise TypeError(f"step must hold real numbers, got a tensor of {step.dtype.name}")
+    integers = {"float32": tf.int32, "float64": tf.int64}[dtype]
+    infinity = infinity_bits(dtype)
+
+    def guard(x: Any, value: Any) -> Any:
+        not_nan = tf.bitcast(tf.abs(x), integers) <= infinity
+        return tf.where(not_nan, value, -x)
+
+    def exact(value: float) -> Exact:
+        return Exact(tf.constant(value, dtype), guard)
+
+    rate = formula(
+        Exact(tf.cast(step, dtype), guard),
+        exact(initial_learning_rate),
+        exact(decay_steps),
+        exact(decay_rate),
+        (lambda p: p.map(tf.floor)) if staircase else None,
+    )
+    return rate.sealed
+
+
+_EVALUATE = {"tensorflow": _in_tensorflow, "jax": _by_array_api, "torch": _by_array_api}
