@@ -15,7 +15,7 @@ import jax.numpy as jnp  # noqa: E402
 from invdecay import InverseTimeDecay, inverse_time_decay  # noqa: E402
 from support.oracle import assert_same_bits, numpy_decay  # noqa: E402
 
-SMALL = 3_000, 4
+SMALL = 5_000, 2
 """How many random steps and how many schedules the quick tests compare."""
 LARGE = 10**6, 50
 
@@ -23,20 +23,26 @@ LARGE = 10**6, 50
 NAMED = [(0.1, 123.0, 0.5), (0.1, 49.0, 1.0), (0.001, 20_000.0, 1.0), (3.0, 0.7, 1e-3)]
 
 
-@pytest.fixture(params=[False, True], ids=["x32", "x64"])
-def x64(request: pytest.FixtureRequest) -> Iterator[bool]:
+@pytest.fixture
+def restored() -> Iterator[None]:
     before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", request.param)
-    yield request.param
+    yield
     jax.config.update("jax_enable_x64", before)
 
 
-@pytest.fixture(params=["float32", "float64"])
-def dtype(request: pytest.FixtureRequest, x64: bool) -> str:
-    """The dtypes that JAX has."""
-    if request.param == "float64" and not x64:
-        pytest.skip("JAX has no float64 without x64")
-    name: str = request.param
+@pytest.fixture(params=[False, True], ids=["x32", "x64"])
+def x64(request: pytest.FixtureRequest, restored: None) -> bool:
+    jax.config.update("jax_enable_x64", request.param)
+    enabled: bool = request.param
+    return enabled
+
+
+@pytest.fixture(params=["float32-x32", "float32-x64", "float64-x64"])
+def dtype(request: pytest.FixtureRequest, restored: None) -> str:
+    """Every dtype that JAX has without x64, and with it."""
+    name: str
+    name, mode = request.param.split("-")
+    jax.config.update("jax_enable_x64", mode == "x64")
     return name
 
 
@@ -68,14 +74,15 @@ class Case(NamedTuple):
         return inverse_time_decay(steps, *hyper, self.staircase)
 
 
-def case(size: tuple[int, int], staircase: bool, dtype: str, x64: bool) -> Case:
+def case(size: tuple[int, int], staircase: bool, dtype: str) -> Case:
     length, schedules = size
     rng = np.random.default_rng(15)
     last = 2**53 if dtype == "float64" else 2**31 - 1
     steps = (rng.random(length) * 10.0 ** rng.integers(1, 17, length)).astype(np.int64) % last
     hyper = 10.0 ** rng.uniform((-5, -1, -3), (0, 5, 2), (schedules, 3))
     hyper[: len(NAMED)] = NAMED[:schedules]
-    return Case(steps.astype(np.int64 if x64 else np.int32), hyper, staircase, dtype)
+    integer = jax.dtypes.canonicalize_dtype(np.int64)
+    return Case(steps.astype(integer), hyper, staircase, dtype)
 
 
 # ---------------------------------------------------------------- the bits of compiled code
@@ -175,18 +182,18 @@ ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 @ways
 def test_compiled_rates_have_the_tables_bits(
-    way: Callable[[Case], Any], staircase: bool, dtype: str, x64: bool
+    way: Callable[[Case], Any], staircase: bool, dtype: str
 ) -> None:
-    these = case(SMALL, staircase, dtype, x64)
+    these = case(SMALL, staircase, dtype)
     assert_same_bits(np.asarray(way(these)), these.tables)
 
 
 @pytest.mark.slow
 @ways
 def test_compiled_rates_have_the_tables_bits_in_bulk(
-    way: Callable[[Case], Any], staircase: bool, dtype: str, x64: bool
+    way: Callable[[Case], Any], staircase: bool, dtype: str
 ) -> None:
-    these = case(LARGE, staircase, dtype, x64)
+    these = case(LARGE, staircase, dtype)
     for first in range(0, len(these.hyper), 10):
         part = these._replace(hyper=these.hyper[first : first + 10])
         assert_same_bits(np.asarray(way(part)), part.tables)
@@ -200,9 +207,7 @@ def test_one_compiled_step_has_the_tables_bits(x64: bool) -> None:
     assert_same_bits(rates, numpy_decay(steps, 0.1, 123, 0.5, True, "float32"))
 
 
-def test_code_around_the_schedule_does_not_change_its_bits(
-    staircase: bool, dtype: str, x64: bool
-) -> None:
+def test_code_around_the_schedule_does_not_change_its_bits(staircase: bool, dtype: str) -> None:
     """XLA turns (a / b) / c into a / (b * c), and c / (a / b) into c * b / a."""
     rng = np.random.default_rng(1)
     steps, a, b, c = (rng.uniform(1, 1000, 10_000).astype(dtype) for _ in range(4))
@@ -217,7 +222,7 @@ def test_code_around_the_schedule_does_not_change_its_bits(
         assert_same_bits(np.asarray(actual), expected)
 
 
-def test_special_steps_follow_ieee(staircase: bool, dtype: str, x64: bool) -> None:
+def test_special_steps_follow_ieee(staircase: bool, dtype: str) -> None:
     steps = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, -20.0, -1e30, 1e30], dtype)
     for hyper in (0.1, 10.0, 0.5), (-0.0, 10.0, -0.5), (0.1, 10.0, 0.0):
         with np.errstate(all="ignore"):
@@ -239,7 +244,7 @@ def test_steps_of_every_dtype(x64: bool, count: str, staircase: bool) -> None:
 
 
 @pytest.mark.parametrize("count", ["bfloat16", "float16"])
-def test_16_bit_steps_are_promoted_to_float32(x64: bool, count: str, staircase: bool) -> None:
+def test_16_bit_steps_are_promoted_to_float32(count: str, staircase: bool) -> None:
     steps = jnp.arange(0, 2000, 16).astype(count)
     at = np.asarray(steps.astype("float32"))
     expected = numpy_decay(at, 0.1, 9, 0.5, staircase, "float32")
@@ -272,15 +277,13 @@ OTHER_STEPS = [range(0, 3000, 7), np.arange(0, 3000, 7), list(range(0, 3000, 7))
 
 
 @pytest.mark.parametrize("steps", OTHER_STEPS, ids=lambda steps: type(steps).__name__)
-def test_traced_hyperparameters_beside_other_steps(steps: Any, staircase: bool, x64: bool) -> None:
-    names = ["initial_learning_rate", "decay_steps", "decay_rate"]
-    hyper = dict(zip(names, (0.1, 49.0, 0.37), strict=True))
-    at = np.asarray(steps)
-    expected = numpy_decay(at, *hyper.values(), staircase, "float32")
+def test_traced_hyperparameters_beside_other_steps(steps: Any) -> None:
+    hyper = {"initial_learning_rate": 0.1, "decay_steps": 49.0, "decay_rate": 0.37}
+    expected = numpy_decay(np.asarray(steps), *hyper.values(), True, "float32")
     for name, value in hyper.items():
 
         def rate(traced: Any, name: str = name) -> Any:
-            return inverse_time_decay(steps, **{**hyper, name: traced}, staircase=staircase)
+            return inverse_time_decay(steps, **{**hyper, name: traced}, staircase=True)
 
         assert_same_bits(np.asarray(jax.jit(rate)(np.float32(value))), expected)
         assert_same_bits(np.asarray(rate(jnp.float32(value))), expected)
@@ -356,28 +359,31 @@ def analytic_gradient(x: float, lr: float, steps: float, rate: float) -> list[fl
     return [slope * rate / steps, 1 / denominator, -slope * rate * x / steps**2, slope * x / steps]
 
 
-@pytest.mark.parametrize("arguments", [(5.0, 0.1, 10.0, 0.5), (700.0, 0.3, 49.0, 2.0)])
-def test_gradients_are_the_formulas(arguments: tuple[float, ...], x64: bool) -> None:
-    points = [jnp.asarray(value, float) for value in arguments]
+def test_derivatives_are_the_formulas(x64: bool) -> None:
+    arguments = x, lr, steps, rate = 700.0, 0.3, 49.0, 2.0
     everything = tuple(range(4))
-    expected = analytic_gradient(*arguments)
-    tolerance = 1e-12 if x64 else 1e-5
-    approximately = pytest.approx(expected, rel=tolerance)
-    for derive in (jax.grad, jax.jacfwd, jax.jacrev):
-        derivatives = derive(inverse_time_decay, everything)
-        assert [float(d) for d in derivatives(*points)] == approximately
-        assert [float(d) for d in jax.jit(derivatives)(*points)] == approximately
-    batched = jax.vmap(jax.grad(inverse_time_decay, everything), (0, None, None, None))
-    for d, one in zip(batched(jnp.stack([points[0]] * 3), *points[1:]), expected, strict=True):
-        assert np.asarray(d) == pytest.approx(np.full(3, one), rel=tolerance)
-    tangents = [jnp.ones_like(points[0]), *map(jnp.zeros_like, points[1:])]
-    assert float(jax.jvp(inverse_time_decay, points, tangents)[1]) == pytest.approx(
-        expected[0], rel=tolerance
-    )
-    slope_of_step = jax.hessian(inverse_time_decay)(*points)
-    x, lr, steps, rate = arguments
     curvature = 2 * lr * (rate / steps) ** 2 / (1 + rate * x / steps) ** 3
-    assert float(slope_of_step) == pytest.approx(curvature, rel=10 * tolerance)
+
+    @jax.jit
+    def derivatives(*points: Any) -> dict[str, Any]:
+        tangents = [jnp.ones_like(points[0]), *map(jnp.zeros_like, points[1:])]
+        gradient = jax.grad(inverse_time_decay, everything)
+        return {
+            "grad": gradient(*points),
+            "jacfwd": jax.jacfwd(inverse_time_decay, everything)(*points),
+            "jacrev": jax.jacrev(inverse_time_decay, everything)(*points),
+            "jvp": jax.jvp(inverse_time_decay, list(points), tangents)[1],
+            "hessian": jax.hessian(inverse_time_decay)(*points),
+            "vmap": jax.vmap(gradient, (0, None, None, None))(points[0][None], *points[1:]),
+        }
+
+    found = derivatives(*(jnp.asarray(value, float) for value in arguments))
+    relative = 1e-12 if x64 else 1e-5
+    expected = analytic_gradient(*arguments)
+    for name in "grad", "jacfwd", "jacrev", "vmap":
+        assert list(map(float, map(np.squeeze, found[name]))) == pytest.approx(expected, relative)
+    assert float(found["jvp"]) == pytest.approx(expected[0], relative)
+    assert float(found["hessian"]) == pytest.approx(curvature, 10 * relative)
 
 
 def test_gradients_of_a_staircase() -> None:
@@ -399,43 +405,46 @@ def test_gradients_by_a_hyperparameter_beside_other_steps() -> None:
 # ---------------------------------------------------------------- optax
 
 
-def rates_of_updates(optimizer: Any, count: int) -> npt.NDArray[Any]:
+def rates_of_updates(optimizer: Any, count: int, dtype: Any) -> npt.NDArray[Any]:
     """The rates that a jitted optimizer applied to a slope of 1, step after step."""
 
+    one, zero = jnp.ones((), dtype), jnp.zeros((), dtype)
+
     def step(state: Any, _: Any) -> Any:
-        updates, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
+        updates, state = optimizer.update(one, state, zero)
         return state, -updates
 
-    return np.asarray(jax.jit(lambda s: jax.lax.scan(step, s, None, count)[1])(optimizer.init(0.0)))
+    return np.asarray(
+        jax.jit(lambda state: jax.lax.scan(step, state, None, count)[1])(optimizer.init(zero))
+    )
 
 
-def optax_case(x64: bool, staircase: bool, size: tuple[int, int]) -> Iterator[InverseTimeDecay]:
-    dtype = "float64" if x64 else "float32"
-    yield from case((1, size[1]), staircase, dtype, x64).schedules()
+def optax_case(staircase: bool, dtype: str, size: tuple[int, int]) -> Iterator[InverseTimeDecay]:
+    yield from case((1, size[1]), staircase, dtype).schedules()
 
 
 def assert_optax_uses_the_table(schedule: InverseTimeDecay, count: int) -> None:
     hyper = schedule.initial_learning_rate, schedule.decay_steps, schedule.decay_rate
     table = numpy_decay(np.arange(count), *hyper, schedule.staircase, schedule.dtype)
-    assert_same_bits(rates_of_updates(optax.sgd(schedule), count), table)
+    assert_same_bits(rates_of_updates(optax.sgd(schedule), count, schedule.dtype), table)
     injected = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
-    assert_same_bits(rates_of_updates(injected, count), table)
+    assert_same_bits(rates_of_updates(injected, count, schedule.dtype), table)
 
 
-def test_optax_updates_use_the_table(x64: bool, staircase: bool) -> None:
-    for schedule in optax_case(x64, staircase, SMALL):
+def test_optax_updates_use_the_table(staircase: bool, dtype: str) -> None:
+    for schedule in optax_case(staircase, dtype, SMALL):
         assert_optax_uses_the_table(schedule, 1000)
 
 
 @pytest.mark.slow
-def test_optax_updates_use_the_table_in_bulk(x64: bool, staircase: bool) -> None:
-    for schedule in optax_case(x64, staircase, LARGE):
+def test_optax_updates_use_the_table_in_bulk(staircase: bool, dtype: str) -> None:
+    for schedule in optax_case(staircase, dtype, LARGE):
         assert_optax_uses_the_table(schedule, 10**6)
 
 
-def test_a_training_step_uses_the_table(x64: bool, staircase: bool) -> None:
+def test_a_training_step_uses_the_table(staircase: bool, dtype: str) -> None:
     """One jitted call a step, as training loops do it."""
-    schedule = InverseTimeDecay(0.1, 7, 0.37, staircase, dtype="float64" if x64 else "float32")
+    schedule = InverseTimeDecay(0.1, 7, 0.37, staircase, dtype=dtype)
     optimizer = optax.sgd(schedule)
 
     @jax.jit
@@ -443,8 +452,8 @@ def test_a_training_step_uses_the_table(x64: bool, staircase: bool) -> None:
         updates, state = optimizer.update(gradient, state, parameters)
         return optax.apply_updates(parameters, updates), state
 
-    gradients = np.eye(100)  # each step moves its own parameter, by exactly the rate
-    parameters = jnp.zeros(100)
+    gradients = np.eye(100, dtype=dtype)  # each step moves its own parameter, by exactly the rate
+    parameters = jnp.zeros(100, dtype)
     state = optimizer.init(parameters)
     for gradient in gradients:
         parameters, state = step(parameters, state, gradient)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
+import numpy as np
 import numpy.typing as npt
 
 from . import schedule as _schedule
@@ -99,14 +100,16 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
             )
         if isinstance(step, keras.KerasTensor):
             return super().__call__(step)
-        if not isinstance(step, keras.Variable) and not keras.ops.is_tensor(step):
+        if isinstance(step, keras.Variable):
+            step = step.value
+        if isinstance(step, (np.ndarray, np.generic)) or not keras.ops.is_tensor(step):
             return self.native(step)
         evaluate = _EVALUATE.get(keras.backend.backend())
         if evaluate is None:
             return super().__call__(step)
         with keras.name_scope(self.name):
             return evaluate(
-                keras.ops.convert_to_tensor(step),
+                step,
                 self.initial_learning_rate,
                 self.decay_steps,
                 self.decay_rate,
@@ -116,8 +119,11 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
 
     def _arithmetic(self) -> str:
         """Return the dtype that Keras makes of a Python float here, and float32 for 16 bits."""
-        made = keras.ops.convert_to_tensor(self.initial_learning_rate).dtype
-        return "float64" if keras.backend.standardize_dtype(made) == "float64" else "float32"
+        if keras.backend.backend() == "numpy":  # with bfloat16 as floatx it makes a float64
+            made = super().__call__(0)
+        else:
+            made = keras.ops.convert_to_tensor(self.initial_learning_rate)
+        return "float64" if keras.backend.standardize_dtype(made.dtype) == "float64" else "float32"
 
     def precompute(
         self, steps: int | range, *, out: npt.NDArray[Any] | None = None
