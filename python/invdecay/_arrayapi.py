@@ -1,6 +1,5 @@
 """Evaluation in other array libraries, through the array API standard."""
 
-import numbers
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import is_override, step_range
+from ._arguments import hyperparameter_operand, is_override, step_operand, step_range
 from ._backend import ufunc_of
 from ._exact import Exact, infinity_bits
 from ._formula import float_step, formula
@@ -106,6 +105,8 @@ def decay(
     TypeError
         If an operand is neither of `xp` nor of NumPy, or does not hold real numbers.
     """
+    if dtype not in (None, "float32", "float64"):
+        raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     operands = (
         _operand(xp, "step", step),
         _operand(xp, "initial_learning_rate", initial_learning_rate),
@@ -152,20 +153,12 @@ def _operand(xp: Any, name: str, value: Any) -> Any:
         if not xp.isdtype(value.dtype, kinds):
             raise TypeError(f"{name} must hold real numbers, got an array of {value.dtype}")
         return value
-    of_numpy = isinstance(value, (np.ndarray, np.generic))
-    if not of_numpy and is_override(value):
-        raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
-    if not of_numpy and isinstance(value, numbers.Real):
-        return int(value) if of_step and isinstance(value, numbers.Integral) else float(value)
     if of_step and isinstance(value, range):
         return _array_of(step_range(value))
-    array = np.asarray(value)
-    # The second condition is for the dtypes of ml_dtypes, such as bfloat16.
-    if array.dtype.kind not in ("biuf" if of_step else "iuf") and not (
-        array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
-    ):
-        raise TypeError(f"{name} must hold real numbers, got {value!r}")
-    return array
+    value = step_operand(value) if of_step else hyperparameter_operand(name, value)
+    if is_override(value):
+        raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
+    return value
 
 
 def _device(array: Any) -> Any:
