@@ -17,33 +17,48 @@ if int(keras.__version__.split(".")[0]) < 3:
 
 @keras.saving.register_keras_serializable(package="invdecay")
 class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ignore[misc]
-    """Keras's ``InverseTimeDecay``, computed natively wherever the steps are plain numbers.
+    """Keras's ``InverseTimeDecay`` whose training uses the rates of the table, bit for bit.
 
     Parameters
     ----------
-    initial_learning_rate, decay_steps, decay_rate, staircase, name
+    initial_learning_rate, decay_steps, decay_rate : float
         As for `invdecay.InverseTimeDecay`, and kept as Python numbers.
+    staircase : bool, optional
+        Hold the rate for `decay_steps` steps at a time.
+    name : str, optional
+        A name, kept in the configuration.
 
     Raises
     ------
     TypeError
-        If a hyperparameter is no real number.
+        If a hyperparameter is not a real number, or `staircase` is not a boolean.
     ValueError
-        If a hyperparameter is NaN or infinite, or `decay_steps` not positive.
+        If a hyperparameter is NaN or infinite, or `decay_steps` is not positive.
+    ImportError
+        When the module is imported beside Keras 2.
+
+    See Also
+    --------
+    invdecay.InverseTimeDecay : The same schedule without Keras.
 
     Notes
     -----
-    Steps that are tensors, variables or symbolic go to Keras's own operations, so that training
-    is exactly Keras's. Python numbers and NumPy arrays go to `native`, in the dtype that Keras
-    computes in. Both give the same bits wherever Keras runs eagerly, on its NumPy, PyTorch and
-    TensorFlow backends. XLA (JAX, always) and ``tf.function`` rewrite the formula: there Keras's
-    float32 rate was up to 4 ulp from the native one, over 6 * 10**7 steps of 600 schedules; and
-    where ``step / decay_steps`` is next to a whole number, a stair may begin a step late or early.
+    Python numbers, NumPy arrays, lists and ranges are evaluated by `native`. Tensors and variables
+    are evaluated in the backend, by operations that its compiler cannot rewrite. So `precompute`
+    gives the rates that training uses, on TensorFlow, JAX and PyTorch, with ``jit_compile`` and
+    without. Keras's own class gives the same bits where Keras runs eagerly on its NumPy, PyTorch
+    and TensorFlow backends. Under XLA and ``tf.function`` it does not, and some steps get the
+    rate of another stair. A ``KerasTensor`` is traced by Keras's own class.
 
-    The class is registered as ``"invdecay>InverseTimeDecay"``: models saved with it load where
-    `invdecay.keras` is imported, and where it is not, with Keras's class given under that name in
-    ``custom_objects``. Keras loads its own classes whatever ``custom_objects`` says; a model saved
-    with Keras's class goes on with this one after
+    The dtype is that of ``keras.ops.convert_to_tensor(0.1)``, in which Keras's class computes:
+    float32 on TensorFlow; float32 on JAX, and float64 with ``jax_enable_x64``; ``floatx`` on
+    PyTorch; float32 on NumPy. Where Keras's class would compute in 16 bits (float16 or bfloat16
+    as ``floatx`` on PyTorch, float16 on NumPy), this class computes in float32.
+
+    The class is registered as ``"invdecay>InverseTimeDecay"``. A model saved with it loads where
+    `invdecay.keras` is imported. It also loads elsewhere if ``custom_objects`` gives Keras's class
+    for that name. Keras loads its own classes whatever ``custom_objects`` says. A model saved with
+    Keras's class goes on with this one after
     ``optimizer.learning_rate = InverseTimeDecay.from_config(schedule_config)``.
 
     Examples
