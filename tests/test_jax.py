@@ -19,8 +19,8 @@ SMALL = 5_000, 2
 """How many random steps and how many schedules the quick tests compare."""
 LARGE = 10**6, 50
 
-# (0.1, 123, 0.5) and 49 put every tenth step on the wrong stair where XLA rewrites the division.
-NAMED = [(0.1, 123.0, 0.5), (0.1, 49.0, 1.0), (0.001, 20_000.0, 1.0), (3.0, 0.7, 1e-3)]
+# Where XLA divides by reciprocals, multiples of 123 and 49 are on the wrong stair.
+NAMED = [(0.1, 123.0, 0.37), (0.003, 49.0, 1.7), (0.001, 20_000.0, 1.0), (3.0, 0.7, 1e-3)]
 
 
 @pytest.fixture
