@@ -1,6 +1,7 @@
 """The Keras adapter, on each backend in a process of its own."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,14 +14,19 @@ pytest.importorskip("keras", reason="needs the extra invdecay[keras]")
 CHECKS = Path(__file__).parent / "programs" / "keras_checks.py"
 
 
-def run_checks(backend: str, marked: str) -> None:
+def run_checks(backend: str, *options: str, floatx: str = "float32") -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}, of the extra invdecay[frameworks]")
     # A backend's own warnings are not this project's to make errors of.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
     done = subprocess.run(
-        [*command, "-m", marked, str(CHECKS)],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        [*command, *options, str(CHECKS)],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "KERAS_FLOATX": floatx,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
         capture_output=True,
         text=True,
         timeout=900,
@@ -31,9 +37,33 @@ def run_checks(backend: str, marked: str) -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "tensorflow", "jax", "torch"])
 def test_on_backend(backend: str) -> None:
-    run_checks(backend, "not slow")
+    run_checks(backend, "-m", "not slow")
+
+
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "backend",
+    ["numpy", "torch", *(pytest.param(b, marks=pytest.mark.slow) for b in ("tensorflow", "jax"))],
+)
+def test_the_dtype_under_floatx(backend: str, floatx: str) -> None:
+    run_checks(backend, "-k", "dtype_that_keras_computes_in", floatx=floatx)
 
 
 @pytest.mark.slow
 def test_compiled_training_on_torch() -> None:
-    run_checks("torch", "slow")
+    run_checks("torch", "-m", "slow")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", ["true", "false"])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_fit_uses_the_table_in_bulk(backend: str, jit: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(CHECKS.with_name("keras_fit.py")), "--jit", jit],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        timeout=3600,
+        check=True,
+    )
+    ours = json.loads(done.stdout)["ours"]
+    assert ours == {"rates": 40_000, "continuous": 0, "ulp": 0, "staircase": 0}

@@ -73,6 +73,7 @@ def hyperparameter_operand(name: str, value: Any) -> Any:
         value = np.asarray(value)
     elif not hasattr(value, "shape"):
         return hyperparameter(name, value)
+    value = widened(value)
     _check_dtypes(name, value, "iuf")
     return value
 
@@ -95,10 +96,20 @@ def step_operand(step: Any) -> Any:
             return int(step)
         # An object array hides the numbers that need not fit a dtype, such as fractions.
         step = float(step) if is_python_number(step) else np.asarray(step)
-    if getattr(step, "dtype", None) == "bfloat16":  # NumPy knows it by the ml_dtypes package alone
-        return step.astype(np.float32)
+    step = widened(step)
     _check_dtypes("step", step, "biuf")
     return step
+
+
+def widened(array: Any) -> Any:
+    """Return an array of ml_dtypes' small floats, such as bfloat16, as float32.
+
+    NumPy's ufuncs do not promote them. Anything else is returned as it is.
+    """
+    dtype = getattr(array, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "V" and np.can_cast(dtype, np.float32):
+        return array.astype(np.float32)
+    return array
 
 
 def is_override(operand: Any) -> bool:

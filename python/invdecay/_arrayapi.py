@@ -1,6 +1,6 @@
 """Evaluation in other array libraries, through the array API standard."""
 
-import numbers
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import is_override, step_range
+from ._arguments import hyperparameter_operand, is_override, step_operand, step_range
 from ._backend import ufunc_of
 from ._exact import Exact, infinity_bits
 from ._formula import float_step, formula
@@ -43,14 +43,26 @@ def namespace(*operands: Any) -> Any:
     foreign = [operand for operand in operands if _is_foreign(operand)]
     if not foreign:
         return None
+    if all(map(_is_tensor, foreign)):
+        import array_api_compat.torch
+
+        return array_api_compat.torch
     import array_api_compat
 
     return array_api_compat.array_namespace(*foreign)
 
 
+def _is_tensor(operand: Any) -> bool:
+    """Whether this is a PyTorch tensor: torch.compile warns of the caches in array_api_compat."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(operand, torch.Tensor)
+
+
 def _is_foreign(operand: Any) -> bool:
     if type(operand) in _NUMPYS_OWN or isinstance(operand, (np.ndarray, np.generic)):
         return False
+    if _is_tensor(operand):
+        return True
     import array_api_compat
 
     if not array_api_compat.is_array_api_obj(operand):
@@ -93,26 +105,24 @@ def decay(
     TypeError
         If an operand is neither of `xp` nor of NumPy, or does not hold real numbers.
     """
-    import array_api_compat
-
+    if dtype not in (None, "float32", "float64"):
+        raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     operands = (
         _operand(xp, "step", step),
         _operand(xp, "initial_learning_rate", initial_learning_rate),
         _operand(xp, "decay_steps", decay_steps),
         _operand(xp, "decay_rate", decay_rate),
     )
-    in_jax = array_api_compat.is_jax_namespace(xp)
+    in_jax = xp.__name__ == "jax.numpy"
     # A traced JAX array has no device; JAX takes numbers to where the arrays are.
-    device = None
-    if not in_jax:
-        device = array_api_compat.device(next(filter(_is_foreign, operands)))
+    device = None if in_jax else _device(next(filter(_is_foreign, operands)))
     arithmetic = _arithmetic(xp, dtype, operands, device)
     if type(operands[0]) in (int, float):
         operands = (float_step(operands[0], arithmetic == "float32"), *operands[1:])
     if in_jax:
         values = [x if _is_foreign(x) else np.asarray(x, arithmetic) for x in operands]
         return _jax_decay()(*values, staircase=staircase, dtype=arithmetic)
-    if array_api_compat.is_torch_namespace(xp):
+    if xp.__name__ == "array_api_compat.torch":
         result = _in_torch_memory(operands, staircase, arithmetic)
         if result is not None:
             return result
@@ -143,20 +153,20 @@ def _operand(xp: Any, name: str, value: Any) -> Any:
         if not xp.isdtype(value.dtype, kinds):
             raise TypeError(f"{name} must hold real numbers, got an array of {value.dtype}")
         return value
-    of_numpy = isinstance(value, (np.ndarray, np.generic))
-    if not of_numpy and is_override(value):
-        raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
-    if not of_numpy and isinstance(value, numbers.Real):
-        return int(value) if of_step and isinstance(value, numbers.Integral) else float(value)
     if of_step and isinstance(value, range):
         return _array_of(step_range(value))
-    array = np.asarray(value)
-    # The second condition is for the dtypes of ml_dtypes, such as bfloat16.
-    if array.dtype.kind not in ("biuf" if of_step else "iuf") and not (
-        array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32)
-    ):
-        raise TypeError(f"{name} must hold real numbers, got {value!r}")
-    return array
+    value = step_operand(value) if of_step else hyperparameter_operand(name, value)
+    if is_override(value):
+        raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
+    return value
+
+
+def _device(array: Any) -> Any:
+    if _is_tensor(array):
+        return array.device
+    import array_api_compat
+
+    return array_api_compat.device(array)
 
 
 def _array_of(steps: range) -> npt.NDArray[np.int64]:
@@ -182,7 +192,9 @@ def _arithmetic(xp: Any, dtype: str | None, operands: Any, device: Any) -> str:
             default = info.default_dtypes(device=device)["real floating"]
             widths.append(xp.finfo(default).bits)
         dtype = "float64" if max(widths) > 32 else "float32"
-    return dtype if dtype in info.dtypes(device=device, kind="real floating") else "float32"
+    if dtype == "float64" and dtype not in info.dtypes(device=device, kind="real floating"):
+        return "float32"
+    return dtype
 
 
 # ---------------------------------------------------------------- JAX
