@@ -25,17 +25,24 @@ namespace HWY_NAMESPACE {
 
 // ------------------------------ Results
 
+// What is stored for a result of type Out: itself, or the bits of a Float16.
+template <class Out>
+using Stored = std::conditional_t<std::is_same_v<Out, Float16>, std::uint16_t, Out>;
+
 // The lanes of results of type Out that are computed in the lanes of D.
 template <class Out, class D>
-using OutTag = hn::Rebind<Out, D>;
+using OutTag = hn::Rebind<Stored<Out>, D>;
 
 // Rounds v, in the lanes of d, to Out. Error: one rounding. Range: all.
 template <class Out, class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D, V v) {
-  if constexpr (std::is_same_v<Out, hn::TFromD<D>>) {
-    return v;
+HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D d, V v) {
+  if constexpr (!std::is_same_v<Out, Float16>) {
+    return Convert(OutTag<Out, D>(), d, v);
+  } else if constexpr (std::is_same_v<hn::TFromD<D>, float>) {
+    return Float16Bits(d, v);
   } else {
-    return Demote(OutTag<Out, D>(), v);
+    const hn::Rebind<float, D> df;
+    return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
   }
 }
 
@@ -44,11 +51,12 @@ HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D, V v) {
 template <bool kStream, class D, class V = hn::Vec<D>, class Out>
 HWY_INLINE void StoreTo(D d, V v, Out* out) {
   const OutTag<Out, D> d_out;
+  auto* const stored = reinterpret_cast<Stored<Out>*>(out);
   // Highway streams whole vectors only: half of a 16-byte one would overwrite what follows.
   if constexpr (kStream && hn::MaxLanes(d_out) * sizeof(Out) >= 16) {
-    hn::Stream(RoundTo<Out>(d, v), d_out, out);
+    hn::Stream(RoundTo<Out>(d, v), d_out, stored);
   } else {
-    hn::StoreU(RoundTo<Out>(d, v), d_out, out);
+    hn::StoreU(RoundTo<Out>(d, v), d_out, stored);
   }
 }
 
@@ -103,7 +111,7 @@ HWY_NOINLINE void EvaluatePart(const PartialVector<T>& part, const Constants<T>&
       d, hn::Load(d, part.steps), hn::Set(d, constants.initial_learning_rate),
       constants.decay_steps, hn::Set(d, constants.decay_rate));
   HWY_ALIGN Out result[hn::MaxLanes(d)];
-  hn::Store(RoundTo<Out>(d, v), OutTag<Out, decltype(d)>(), result);
+  StoreTo<false>(d, v, result);
   std::memcpy(out, result, count * sizeof(Out));
 }
 

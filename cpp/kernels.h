@@ -13,8 +13,13 @@ namespace invdecay {
 enum class Form { kContinuous, kStaircase };
 inline constexpr std::array<Form, 2> kForms = {Form::kContinuous, Form::kStaircase};
 
+// The bits of a half-precision number (IEEE binary16), which C++17 has no type for.
+struct Float16 {
+  std::uint16_t bits;
+};
+
 // The types of elements in arrays.
-enum class DType { kInt32, kUInt32, kInt64, kUInt64, kFloat32, kFloat64 };
+enum class DType { kInt32, kUInt32, kInt64, kUInt64, kFloat16, kFloat32, kFloat64 };
 
 template <class T>
 constexpr DType DTypeOf() {
@@ -22,6 +27,7 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, std::uint32_t>) return DType::kUInt32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::kInt64;
   if constexpr (std::is_same_v<T, std::uint64_t>) return DType::kUInt64;
+  if constexpr (std::is_same_v<T, Float16>) return DType::kFloat16;
   if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
   if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
 }
@@ -48,7 +54,8 @@ using ArrayFunction = void(char* const* operands, std::size_t n, const std::intp
 struct ArrayLoop {
   Form form;
   DType step;
-  DType result;  // also of the hyperparameters and of the arithmetic
+  DType arithmetic;  // also the type of the hyperparameters
+  DType result;
   ArrayFunction* function;
 };
 

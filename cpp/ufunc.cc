@@ -36,6 +36,8 @@ int TypeNumber(DType dtype) {
       return NPY_INT64;
     case DType::kUInt64:
       return NPY_UINT64;
+    case DType::kFloat16:
+      return NPY_FLOAT16;
     case DType::kFloat32:
       return NPY_FLOAT32;
     case DType::kFloat64:
@@ -194,7 +196,7 @@ py::object MakeUfunc(const Kernels& kernels, Form form, const char* name, const 
   auto tables = std::make_unique<UfuncTables>();
   tables->doc = doc;
   for (const ArrayLoop& loop : kernels.array_loops) {
-    if (loop.form != form) continue;
+    if (loop.form != form || loop.result != loop.arithmetic) continue;
     tables->functions.push_back(CallArrayFunction);
     tables->data.push_back(reinterpret_cast<void*>(loop.function));
     for (std::size_t k = 0; k < kNumOperands; ++k) {
