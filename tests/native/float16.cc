@@ -114,7 +114,9 @@ void CheckValues(const Values<T>& values, Mismatches& mismatches) {
       const int raised = Store(kernels, values.at.data(), out.data(), n);
       std::fesetround(FE_TONEAREST);
       for (std::size_t i = 0; i < n; ++i) check(i, out[i].bits, raised, flags);
+      // Alone, so that its own flags show: each number in one of the modes, to save time.
       for (std::size_t i = 0; i < n; ++i) {
+        if (kRoundings[i % std::size(kRoundings)] != rounding) continue;
         Float16 one;
         std::fesetround(rounding);
         const int alone = Store(kernels, &values.at[i], &one, 1);
