@@ -118,11 +118,11 @@ HWY_NOINLINE void EvaluatePart(const PartialVector<T>& part, const Constants<T>&
 // Returns whether a loop from steps to out should go backwards.
 //
 // A processor takes a load for a possible reader of an earlier store whose address is equal modulo
-// 4,096, and holds it back until that store has finished. A loop that goes forwards meets this where
-// the results lie up to some 250 bytes behind the steps, modulo 4,096; a loop that goes backwards,
-// where they lie as much before them. Either way the direction returned keeps a distance of 2,048
-// bytes from that. Where steps and results differ in size, their distance changes along the array
-// and does no harm at most places, so that nothing is gained.
+// 4,096, and holds it back until that store has finished. A loop that goes forwards meets this
+// where the results lie up to some 250 bytes behind the steps, modulo 4,096; a loop that goes
+// backwards, where they lie as much before them. Either way the direction returned keeps a distance
+// of 2,048 bytes from that. Where steps and results differ in size, their distance changes along
+// the array and does no harm at most places, so that nothing is gained.
 template <class Step, class Out>
 HWY_INLINE bool GoesBackwards(const Step* steps, const Out* out) {
   // Compilers vectorise the scalar target's loop, but forwards only.
@@ -150,9 +150,6 @@ HWY_INLINE void Evaluate(const Step* steps, const Constants<T> constants, Out* o
   const auto lr = hn::Set(d, constants.initial_learning_rate);
   const auto rate = hn::Set(d, constants.decay_rate);
   for (std::size_t left = whole; left > 0; left -= lanes, i += stride) {
-#ifdef PREFETCH
-    if constexpr (kStream) hwy::Prefetch(reinterpret_cast<const char*>(steps + i) + (backwards ? -2048 : 2048));
-#endif
     const auto v = LearningRateAt<form, std::is_integral_v<Step>>(d, LoadSteps(d, steps + i), lr,
                                                                   constants.decay_steps, rate);
     StoreTo<kStream>(d, v, out + i);
