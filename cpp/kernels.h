@@ -49,7 +49,7 @@ inline constexpr std::size_t kNumOperands = 5;
 
 // Stores the learning rates of n steps. Each operand has a pointer and a stride in bytes.
 using ArrayFunction = void(char* const* operands, std::size_t n, const std::intptr_t* strides,
-                           const Resources& resources);
+                           const Resources& resources) noexcept;
 
 struct ArrayLoop {
   Form form;
@@ -61,7 +61,8 @@ struct ArrayLoop {
 
 // Stores the learning rate at start + i * step in out[i] for i < n. All these steps fit int64.
 using RangeFunction = void(void* out, std::size_t n, std::int64_t start, std::int64_t step,
-                           const Hyperparameters<double>& hyper, const Resources& resources);
+                           const Hyperparameters<double>& hyper,
+                           const Resources& resources) noexcept;
 
 struct RangeLoop {
   Form form;

@@ -189,7 +189,7 @@ ParallelBody ChooseBody(std::int64_t low, std::int64_t high) {
 
 template <Form form, class T, class Out>
 void Loop(void* out, std::size_t n, std::int64_t start, std::int64_t step,
-          const Hyperparameters<double>& hyper, const Resources& resources) {
+          const Hyperparameters<double>& hyper, const Resources& resources) noexcept {
   if (n == 0) return;
   RangeCall<T, Out> call{static_cast<Out*>(out), {start, step}, {}};
   bool wide_stairs = false;

@@ -175,7 +175,7 @@ void CallStrided(char* const* operands, std::size_t n, const std::intptr_t* stri
 
 template <Form form, class T, class Step, class Out>
 void Loop(char* const* operands, std::size_t n, const std::intptr_t* strides,
-          const Resources& resources) {
+          const Resources& resources) noexcept {
   if (n == 0) return;
   // Unsigned steps with float16 results are rare. They always take the general path, which saves a
   // tenth of the object code.

@@ -60,7 +60,7 @@ out = np.empty(4_000_000)
 with open("/proc/self/statm") as statm:
     used = int(statm.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 16), resource.RLIM_INFINITY))
-_backend._core.set_num_threads(64)
+_backend.module.set_num_threads(64)
 _backend.fill_range(out, 0, 1, 0.1, 1000.0, 0.5, False, "float64")
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 assert out[-1] == 0.1 / (1 + 0.5 * ((len(out) - 1) / 1000.0))
