@@ -54,8 +54,7 @@ using ArrayFunction = void(char* const* operands, std::size_t n, const std::intp
 struct ArrayLoop {
   Form form;
   DType step;
-  DType arithmetic;  // also the type of the hyperparameters
-  DType result;
+  DType result;  // also of the hyperparameters and of the arithmetic
   ArrayFunction* function;
 };
 

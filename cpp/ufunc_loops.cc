@@ -26,16 +26,16 @@ namespace {
 
 // ------------------------------ Contiguous steps and results, constant hyperparameters
 
-template <class T, class Step, class Out>
+template <class T, class Step>
 struct ContiguousCall {
   const Step* steps;
-  Out* out;
+  T* out;
   Constants<T> constants;
 };
 
-template <Form form, bool kStream, class T, class Step, class Out>
+template <Form form, bool kStream, class T, class Step>
 void EvaluateContiguous(const void* context, std::size_t begin, std::size_t end) {
-  const auto& call = *static_cast<const ContiguousCall<T, Step, Out>*>(context);
+  const auto& call = *static_cast<const ContiguousCall<T, Step>*>(context);
   Evaluate<form, kStream>(call.steps + begin, call.constants, call.out + begin, end - begin);
 }
 
@@ -63,28 +63,12 @@ HWY_NOINLINE void CopySteps(const char* from, std::intptr_t stride, T* to, std::
   for (; i < count; ++i, from += stride) to[i] = static_cast<T>(ValueAt<Stored>(from));
 }
 
-// Copies `count` results, rounded to Out, to places that are `stride` bytes apart.
-template <class T, class Out>
-HWY_NOINLINE void StoreResults(const T* from, char* to, std::intptr_t stride, std::size_t count) {
-  const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  HWY_ALIGN Out rounded[hn::MaxLanes(d)];
-  for (std::size_t i = 0; i < count; i += lanes) {
-    StoreTo<false>(d, hn::Load(d, from + i), rounded);
-    const std::size_t stored = std::min(lanes, count - i);
-    for (std::size_t lane = 0; lane < stored; ++lane, to += stride) {
-      std::memcpy(to, rounded + lane, sizeof(Out));
-    }
-  }
-}
-
 template <class T>
 struct StridedCall {
   char* const* operands;
   const std::intptr_t* strides;
   void (*copy_steps)(const char* from, std::intptr_t stride, T* to, std::size_t count);
-  void (*store_results)(const T* from, char* to, std::intptr_t stride, std::size_t count);
-  bool steps_are_t, results_are_t;
+  bool steps_are_t;
 };
 
 // Elements of any strides, a block at a time. Operands that do not lie side by side in type T are
@@ -107,7 +91,7 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
     for (std::size_t k = 0; k < kNumOperands; ++k) {
       const std::intptr_t stride = call.strides[k];
       char* const from = call.operands[k] + static_cast<std::intptr_t>(i) * stride;
-      const bool is_t = k == kStep ? call.steps_are_t : k != kOut || call.results_are_t;
+      const bool is_t = k != kStep || call.steps_are_t;
       if (is_t && stride == std::intptr_t{sizeof(T)} && padded == count) {
         operands[k] = reinterpret_cast<T*>(from);
         continue;
@@ -136,77 +120,57 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
       hn::StoreU(v, d, out + j);
     }
     if (out != blocks[kOut]) continue;
-    call.store_results(out,
-                       call.operands[kOut] + static_cast<std::intptr_t>(i) * call.strides[kOut],
-                       call.strides[kOut], count);
+    char* to = call.operands[kOut] + static_cast<std::intptr_t>(i) * call.strides[kOut];
+    for (std::size_t j = 0; j < count; ++j, to += call.strides[kOut]) {
+      std::memcpy(to, out + j, sizeof(T));
+    }
   }
 }
 
 // ------------------------------ The loops
 
-template <Form form, class T, class Step, class Out>
+template <Form form, class T, class Step>
 void CallContiguous(char* const* operands, std::size_t n, const Resources& resources) {
-  const ContiguousCall<T, Step, Out> call{
-      reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<Out*>(operands[kOut]),
+  const ContiguousCall<T, Step> call{
+      reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<T*>(operands[kOut]),
       Constants<T>({ValueAt<T>(operands[kInitialLearningRate]), ValueAt<T>(operands[kDecaySteps]),
                     ValueAt<T>(operands[kDecayRate])})};
   // In place, plain stores are faster: the line is in the cache already.
-  const bool stream = n * sizeof(Out) > resources.cache_bytes && operands[kStep] != operands[kOut];
-  ParallelFor(n, sizeof(Step) + sizeof(Out), resources.threads,
-              stream ? EvaluateContiguous<form, true, T, Step, Out>
-                     : EvaluateContiguous<form, false, T, Step, Out>,
-              &call);
+  const bool stream = n * sizeof(T) > resources.cache_bytes && operands[kStep] != operands[kOut];
+  ParallelFor(
+      n, sizeof(Step) + sizeof(T), resources.threads,
+      stream ? EvaluateContiguous<form, true, T, Step> : EvaluateContiguous<form, false, T, Step>,
+      &call);
 }
 
-template <Form form, class T, class Step, class Out>
-void CallStrided(char* const* operands, std::size_t n, const std::intptr_t* strides,
-                 const Resources& resources) {
-  const StridedCall<T> call{operands,
-                            strides,
-                            CopySteps<T, Step>,
-                            StoreResults<T, Out>,
-                            std::is_same_v<T, Step>,
-                            std::is_same_v<T, Out>};
-  // Elements of an out that overlaps itself must be stored in order.
-  const bool overlaps = static_cast<std::size_t>(std::abs(strides[kOut])) < sizeof(Out);
-  ParallelFor(n, sizeof(Step) + 3 * sizeof(T) + sizeof(Out), overlaps ? 1 : resources.threads,
-              EvaluateStrided<form, T>, &call);
-}
-
-template <Form form, class T, class Step, class Out>
+template <Form form, class T, class Step>
 void Loop(char* const* operands, std::size_t n, const std::intptr_t* strides,
           const Resources& resources) noexcept {
   if (n == 0) return;
-  // Unsigned steps with float16 results are rare. They always take the general path, which saves a
-  // tenth of the object code.
-  if constexpr (!std::is_same_v<Out, Float16> || !std::is_unsigned_v<Step>) {
-    const bool contiguous = strides[kStep] == std::intptr_t{sizeof(Step)} &&
-                            strides[kOut] == std::intptr_t{sizeof(Out)};
-    const bool constants =
-        strides[kInitialLearningRate] == 0 && strides[kDecaySteps] == 0 && strides[kDecayRate] == 0;
-    if (contiguous && constants) return CallContiguous<form, T, Step, Out>(operands, n, resources);
-  }
-  CallStrided<form, T, Step, Out>(operands, n, strides, resources);
+  const bool contiguous =
+      strides[kStep] == std::intptr_t{sizeof(Step)} && strides[kOut] == std::intptr_t{sizeof(T)};
+  const bool constants =
+      strides[kInitialLearningRate] == 0 && strides[kDecaySteps] == 0 && strides[kDecayRate] == 0;
+  if (contiguous && constants) return CallContiguous<form, T, Step>(operands, n, resources);
+
+  const StridedCall<T> call{operands, strides, CopySteps<T, Step>, std::is_same_v<T, Step>};
+  // Elements of an out that overlaps itself must be stored in order.
+  const bool overlaps = static_cast<std::size_t>(std::abs(strides[kOut])) < sizeof(T);
+  ParallelFor(n, sizeof(Step) + 4 * sizeof(T), overlaps ? 1 : resources.threads,
+              EvaluateStrided<form, T>, &call);
 }
 
-template <Form form, class T, class Out, class... Steps>
+template <Form form, class T, class... Steps>
 void AddLoops(std::vector<ArrayLoop>& loops) {
-  (loops.push_back(
-       {form, DTypeOf<Steps>(), DTypeOf<T>(), DTypeOf<Out>(), Loop<form, T, Steps, Out>}),
-   ...);
+  (loops.push_back({form, DTypeOf<Steps>(), DTypeOf<T>(), Loop<form, T, Steps>}), ...);
 }
 
 // A new dtype of steps is one more type in each of these lists.
 template <Form form>
 void AddLoops(std::vector<ArrayLoop>& loops) {
-  AddLoops<form, double, double, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float,
-           double>(loops);
-  AddLoops<form, float, float, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float>(
+  AddLoops<form, double, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float, double>(
       loops);
-  AddLoops<form, double, Float16, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float,
-           double>(loops);
-  AddLoops<form, float, Float16, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float>(
-      loops);
+  AddLoops<form, float, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float>(loops);
 }
 
 }  // namespace

@@ -20,11 +20,10 @@ namespace invdecay::check {
 
 // ------------------------------ Loops by type
 
-template <class T, class Step, class Out = T>
+template <class T, class Step>
 ArrayFunction* ArrayLoopOf(const Kernels& kernels, Form form) {
   for (const ArrayLoop& loop : kernels.array_loops) {
-    if (loop.form == form && loop.step == DTypeOf<Step>() && loop.arithmetic == DTypeOf<T>() &&
-        loop.result == DTypeOf<Out>()) {
+    if (loop.form == form && loop.step == DTypeOf<Step>() && loop.result == DTypeOf<T>()) {
       return loop.function;
     }
   }
@@ -48,15 +47,15 @@ inline Resources AllResources() {
 }
 
 // Contiguous steps and results, one set of hyperparameters.
-template <class T, class Step, class Out>
-void Evaluate(const Kernels& kernels, Form form, const Step* steps, Out* out, std::size_t n,
+template <class T, class Step>
+void Evaluate(const Kernels& kernels, Form form, const Step* steps, T* out, std::size_t n,
               Hyperparameters<T> h, const Resources& resources = AllResources()) {
   char* const operands[kNumOperands] = {
       const_cast<char*>(reinterpret_cast<const char*>(steps)),
       reinterpret_cast<char*>(&h.initial_learning_rate), reinterpret_cast<char*>(&h.decay_steps),
       reinterpret_cast<char*>(&h.decay_rate), reinterpret_cast<char*>(out)};
-  const std::intptr_t strides[kNumOperands] = {sizeof(Step), 0, 0, 0, sizeof(Out)};
-  ArrayLoopOf<T, Step, Out>(kernels, form)(operands, n, strides, resources);
+  const std::intptr_t strides[kNumOperands] = {sizeof(Step), 0, 0, 0, sizeof(T)};
+  ArrayLoopOf<T, Step>(kernels, form)(operands, n, strides, resources);
 }
 
 // ------------------------------ Mismatches

@@ -1,10 +1,10 @@
 // Results in float16: the neighbourhoods of all numbers of float16 and of the ties between them, in
-// every rounding mode, with their flags; and random schedules through every loop.
+// every rounding mode, with their flags; and random ranges.
 //
-//   float16 STRIDE CALLS    every STRIDE-th number of float16; CALLS random schedules per loop
+//   float16 STRIDE RANGES    every STRIDE-th number of float16; RANGES random ranges per loop
 //
-// With decay_rate 0 the learning rate is initial_learning_rate exactly. So arrays of initial rates
-// bring any number to the conversion.
+// With decay_rate 0 the learning rate is initial_learning_rate exactly, which brings any number to
+// the conversion.
 
 #include "check.h"
 #include "hyperparameters.h"
@@ -77,51 +77,33 @@ void AddBeside(double x, Values<T>& values) {
   }
 }
 
-// Stores the values through a loop with arrays of initial learning rates.
-template <class T>
-int Store(const Kernels& kernels, const T* values, Float16* out, std::size_t n) {
-  T constants[] = {1, 0};  // decay_steps, decay_rate
-  float step = 0;
-  char* const operands[kNumOperands] = {
-      reinterpret_cast<char*>(&step), const_cast<char*>(reinterpret_cast<const char*>(values)),
-      reinterpret_cast<char*>(&constants[0]), reinterpret_cast<char*>(&constants[1]),
-      reinterpret_cast<char*>(out)};
-  const std::intptr_t strides[kNumOperands] = {0, sizeof(T), 0, 0, sizeof(Float16)};
-  std::feclearexcept(FE_ALL_EXCEPT);
-  ArrayLoopOf<T, float, Float16>(kernels, Form::kContinuous)(operands, n, strides, AllResources());
-  return std::fetestexcept(kReportedExceptions);
-}
-
+// Checks each value in each rounding mode, alone and in a vector.
 template <class T>
 void CheckValues(const Values<T>& values, Mismatches& mismatches) {
-  const std::size_t n = values.at.size();
-  int flags = 0;
-  for (const Rounded& expected : values.expected) flags |= expected.flags;
-  std::vector<Float16> out(n);
+  constexpr std::size_t kLong = 67;
+  Float16 out[kLong];
   for (const Kernels& kernels : AllKernels()) {
-    for (const int rounding : kRoundings) {
-      const auto check = [&](std::size_t i, std::uint16_t bits, int raised, int expected_flags) {
-        if (SameFloat16(bits, values.expected[i].bits) && raised == expected_flags) return;
+    RangeFunction* const loop = RangeLoopOf<T, Float16>(kernels, Form::kContinuous);
+    for (std::size_t i = 0; i < values.at.size(); ++i) {
+      const Hyperparameters<double> h{static_cast<double>(values.at[i]), 1, 0};
+      const Rounded& expected = values.expected[i];
+      for (const int rounding : kRoundings) {
+        const std::size_t n = (i + static_cast<std::size_t>(rounding)) % 7 == 0 ? kLong : 1;
+        std::fesetround(rounding);
+        std::feclearexcept(FE_ALL_EXCEPT);
+        loop(out, n, 0, 1, h, {1, std::size_t{1} << 20});
+        const int raised = std::fetestexcept(kReportedExceptions);
+        std::fesetround(FE_TONEAREST);
+        bool same = raised == expected.flags;
+        for (std::size_t k = 0; k < n; ++k) same = same && SameFloat16(out[k].bits, expected.bits);
+        if (same) continue;
         char what[200];
         std::snprintf(what, sizeof what,
                       "%zu-byte %a in mode %x: %04x instead of %04x, flags %x instead of %x",
-                      sizeof(T), static_cast<double>(values.at[i]), static_cast<unsigned>(rounding),
-                      bits, values.expected[i].bits, static_cast<unsigned>(raised),
-                      static_cast<unsigned>(expected_flags));
+                      sizeof(T), h.initial_learning_rate, static_cast<unsigned>(rounding),
+                      out[0].bits, expected.bits, static_cast<unsigned>(raised),
+                      static_cast<unsigned>(expected.flags));
         mismatches.Add(kernels.target, Form::kContinuous, what);
-      };
-      std::fesetround(rounding);
-      const int raised = Store(kernels, values.at.data(), out.data(), n);
-      std::fesetround(FE_TONEAREST);
-      for (std::size_t i = 0; i < n; ++i) check(i, out[i].bits, raised, flags);
-      // Alone, so that its own flags show: each number in one of the modes, to save time.
-      for (std::size_t i = 0; i < n; ++i) {
-        if (kRoundings[i % std::size(kRoundings)] != rounding) continue;
-        Float16 one;
-        std::fesetround(rounding);
-        const int alone = Store(kernels, &values.at[i], &one, 1);
-        std::fesetround(FE_TONEAREST);
-        check(i, one.bits, alone, values.expected[i].flags);
       }
     }
   }
@@ -149,58 +131,37 @@ void CheckNeighbourhoods(std::uint64_t stride, Mismatches& mismatches) {
   CheckValues(specials, mismatches);
 }
 
-// Whether a loop stores the float16 of what the loop of the same arithmetic stores in T, and raises
-// the flags of both.
-template <class T, class Run, class RunWide>
-void CheckLoop(const Kernels& kernels, Form form, std::size_t n, const char* what, const Run& run,
-               const RunWide& run_wide, Mismatches& mismatches) {
-  std::vector<T> wide(n);
-  std::vector<Float16> out(n + 1, Float16{0xABCD});
-  std::feclearexcept(FE_ALL_EXCEPT);
-  run_wide(wide.data());
-  int flags = std::fetestexcept(kReportedExceptions);
-  std::feclearexcept(FE_ALL_EXCEPT);
-  run(out.data());
-  const int raised = std::fetestexcept(kReportedExceptions);
-  for (std::size_t i = 0; i < n; ++i) {
-    const Rounded expected = ToFloat16(static_cast<double>(wide[i]));
-    flags |= expected.flags;
-    if (!SameFloat16(out[i].bits, expected.bits)) mismatches.Add(kernels.target, form, what);
-  }
-  if (raised != flags || out[n].bits != 0xABCD) mismatches.Add(kernels.target, form, what);
-}
-
-template <class T, class Step>
-void CheckLoops(std::uint64_t calls, Mismatches& mismatches) {
-  OnEveryProcessor(calls, [&](std::uint64_t i) {
+// A loop stores the float16 of what the loop of the same arithmetic stores in T, and raises the
+// flags of both.
+template <class T>
+void CheckRanges(std::uint64_t ranges, Mismatches& mismatches) {
+  OnEveryProcessor(ranges, [&](std::uint64_t i) {
     Random random(i + 1);
     const Form form = kForms[i % 2];
     const std::size_t n = i % 500 == 499 ? 3000000 : 1 + random.Below(700);
-    std::vector<Step> steps(n);
-    for (Step& step : steps) step = static_cast<Step>(random.Below(100000));
-    const Hyperparameters<double> wide =
-        random.Below(2) ? kSets[random.Below(std::size(kSets))].values
-                        : Hyperparameters<double>{random.Magnitude<double>(-30, 20),
-                                                  random.Magnitude<double>(-5, 12),
-                                                  random.Magnitude<double>(-20, 4)};
-    const Hyperparameters<T> h = In<T>(wide);
+    const auto start = static_cast<std::int64_t>(random() >> (1 + random.Below(63))) / 2;
+    const Hyperparameters<T> h =
+        In<T>(random.Below(2) ? kSets[random.Below(std::size(kSets))].values
+                              : Hyperparameters<double>{random.Magnitude<double>(-30, 20),
+                                                        random.Magnitude<double>(-5, 12),
+                                                        random.Magnitude<double>(-20, 4)});
     const Resources resources{AvailableProcessors(), 1 << 22};
+    std::vector<T> wide(n);
+    std::vector<Float16> out(n + 1, Float16{0xABCD});
     for (const Kernels& kernels : AllKernels()) {
-      CheckLoop<T>(
-          kernels, form, n, "array",
-          [&](Float16* out) { Evaluate(kernels, form, steps.data(), out, n, h, resources); },
-          [&](T* out) { Evaluate(kernels, form, steps.data(), out, n, h, resources); }, mismatches);
-      if constexpr (!std::is_same_v<Step, T>) continue;
-      const auto start = static_cast<std::int64_t>(random() >> random.Below(64)) / 2;
-      CheckLoop<T>(
-          kernels, form, n, "range",
-          [&](Float16* out) {
-            RangeLoopOf<T, Float16>(kernels, form)(out, n, start, 3, In<double>(h), resources);
-          },
-          [&](T* out) {
-            RangeLoopOf<T, T>(kernels, form)(out, n, start, 3, In<double>(h), resources);
-          },
-          mismatches);
+      std::feclearexcept(FE_ALL_EXCEPT);
+      RangeLoopOf<T, T>(kernels, form)(wide.data(), n, start, 3, In<double>(h), resources);
+      int flags = std::fetestexcept(kReportedExceptions);
+      std::feclearexcept(FE_ALL_EXCEPT);
+      RangeLoopOf<T, Float16>(kernels, form)(out.data(), n, start, 3, In<double>(h), resources);
+      bool same = out[n].bits == 0xABCD;
+      const int raised = std::fetestexcept(kReportedExceptions);
+      for (std::size_t k = 0; k < n; ++k) {
+        const Rounded expected = ToFloat16(static_cast<double>(wide[k]));
+        flags |= expected.flags;
+        same = same && SameFloat16(out[k].bits, expected.bits);
+      }
+      if (!same || raised != flags) mismatches.Add(kernels.target, form, "a range");
     }
   });
 }
@@ -209,20 +170,11 @@ void CheckLoops(std::uint64_t calls, Mismatches& mismatches) {
 
 int main(int argc, char** argv) {
   const std::uint64_t stride = CountArgument(argc, argv, 1);
-  const std::uint64_t calls = CountArgument(argc, argv, 2);
+  const std::uint64_t ranges = CountArgument(argc, argv, 2);
   Mismatches mismatches;
   CheckNeighbourhoods<float>(stride, mismatches);
   CheckNeighbourhoods<double>(stride, mismatches);
-  CheckLoops<double, double>(calls, mismatches);
-  CheckLoops<double, float>(calls, mismatches);
-  CheckLoops<double, std::int32_t>(calls, mismatches);
-  CheckLoops<double, std::uint32_t>(calls, mismatches);
-  CheckLoops<double, std::int64_t>(calls, mismatches);
-  CheckLoops<double, std::uint64_t>(calls, mismatches);
-  CheckLoops<float, float>(calls, mismatches);
-  CheckLoops<float, std::int32_t>(calls, mismatches);
-  CheckLoops<float, std::uint32_t>(calls, mismatches);
-  CheckLoops<float, std::int64_t>(calls, mismatches);
-  CheckLoops<float, std::uint64_t>(calls, mismatches);
-  return mismatches.Report("float16", 2 * 0x7C00 / stride + 11 * calls);
+  CheckRanges<double>(ranges, mismatches);
+  CheckRanges<float>(ranges, mismatches);
+  return mismatches.Report("float16", 2 * 0x7C00 / stride + 2 * ranges);
 }
