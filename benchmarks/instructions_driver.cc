@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <numeric>
@@ -41,6 +42,8 @@ const char* Name(DType dtype) {
       return "int64";
     case DType::kUInt64:
       return "uint64";
+    case DType::kFloat16:
+      return "float16";
     case DType::kFloat32:
       return "float32";
     case DType::kFloat64:
@@ -80,7 +83,8 @@ void CountCall(const std::string& label, ArrayFunction* loop, std::size_t n,
                std::size_t step_distance, std::size_t hyper_distance) {
   const std::vector<Step> steps = RepeatedSteps<Step>(n * step_distance);
   const std::size_t hypers = hyper_distance == 0 ? 1 : n;
-  std::vector<T> lr(hypers, T(0.1)), decay_steps(hypers, T{1000}), rate(hypers, T(0.5)), out(n);
+  std::vector<T> lr(hypers, T(0.1)), decay_steps(hypers, T{1000}), rate(hypers, T(0.5));
+  std::vector<T> out(n);
   char* const operands[kNumOperands] = {
       const_cast<char*>(reinterpret_cast<const char*>(steps.data())),
       reinterpret_cast<char*>(lr.data()), reinterpret_cast<char*>(decay_steps.data()),
@@ -123,12 +127,16 @@ void CountArrayLoop(const std::string& label, const ArrayLoop& loop, bool scalar
       return CountArrayLoop<T, float>(label, loop, scalar);
     case DType::kFloat64:
       return CountArrayLoop<T, double>(label, loop, scalar);
+    case DType::kFloat16:
+      std::abort();  // no loop reads it
   }
 }
 
 void CountRangeLoop(const std::string& label, const RangeLoop& loop, bool scalar) {
   const std::string path = label + "range in " + Name(loop.arithmetic) + " -> " + Name(loop.result);
-  const std::size_t size = loop.result == DType::kFloat32 ? sizeof(float) : sizeof(double);
+  const std::size_t size = loop.result == DType::kFloat64   ? sizeof(double)
+                           : loop.result == DType::kFloat32 ? sizeof(float)
+                                                            : sizeof(Float16);
   std::vector<char> out(kStreamedBytes);
   const Hyperparameters<double> hyper{0.1, 1000, 0.5};
   const auto count = [&](const std::string& name, std::size_t n, std::int64_t start) {
@@ -154,7 +162,8 @@ int main() {
     };
     for (const ArrayLoop& loop : kernels.array_loops) {
       if (loop.result == DType::kFloat32) CountArrayLoop<float>(label(loop.form), loop, scalar);
-      if (loop.result == DType::kFloat64) CountArrayLoop<double>(label(loop.form), loop, scalar);
+      if (loop.arithmetic == DType::kFloat64)
+        CountArrayLoop<double>(label(loop.form), loop, scalar);
     }
     for (const RangeLoop& loop : kernels.range_loops) {
       CountRangeLoop(label(loop.form), loop, scalar);

@@ -14,11 +14,13 @@
 
 #include <hwy/highway.h>
 
+#include <cfenv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "float16.h"
 #include "fpenv.h"
 #include "kernels.h"
 
@@ -243,6 +245,42 @@ HWY_INLINE hn::Vec<D> LoadSteps(D d, const Step* HWY_RESTRICT p) {
     const hn::Rebind<Step, D> d_step;
     return Convert(d, d_step, hn::LoadU(d_step, p));
   }
+}
+
+// ------------------------------ Results to float16, rounded once
+
+// float32 to the bits of float16, to nearest in every rounding mode, with the flags of NumPy's
+// cast: see float16.h. Lanes: any. Error: one rounding. Range: all.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
+  const hn::Rebind<std::uint16_t, D> d_bits;
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+  // F16C ignores the rounding mode here, as required. But it decides UNDERFLOW after rounding, and
+  // so misses the numbers that round up to the least normal one.
+  const hn::RebindToUnsigned<D> du;
+  const auto high = hn::And(hn::BitCast(du, v), hn::Set(du, 0x7FFFF000u));
+  const auto missed = hn::Eq(high, hn::Set(du, 0x387FF000u));
+  if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);
+  return hn::BitCast(d_bits, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v));
+#else
+  HWY_ALIGN float from[hn::MaxLanes(d)];
+  HWY_ALIGN std::uint16_t to[hn::MaxLanes(d)];
+  hn::Store(v, d, from);
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) to[lane] = RoundToFloat16(from[lane]);
+  return hn::Load(d_bits, to);
+#endif
+}
+
+// Clears the 37 low bits of a float64, and sets bit 37 if one of them was set. float16 keeps the
+// bits from 42 on and rounds by bit 41 and by whether one below is set, so it rounds the result as
+// v. The result converts to float32 exactly, or is far outside the range of float16.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V FoldForFloat16(D d, V v) {
+  const hn::RebindToUnsigned<D> du;
+  const auto low = hn::Set(du, (std::uint64_t{1} << 37) - 1);
+  const auto bits = hn::BitCast(du, v);
+  const auto carry = hn::Add(hn::And(bits, low), low);  // into bit 37
+  return hn::BitCast(d, hn::AndNot(low, hn::Or(bits, carry)));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -25,17 +25,24 @@ namespace HWY_NAMESPACE {
 
 // ------------------------------ Results
 
+// What is stored for a result of type Out: itself, or the bits of a Float16.
+template <class Out>
+using Stored = std::conditional_t<std::is_same_v<Out, Float16>, std::uint16_t, Out>;
+
 // The lanes of results of type Out that are computed in the lanes of D.
 template <class Out, class D>
-using OutTag = hn::Rebind<Out, D>;
+using OutTag = hn::Rebind<Stored<Out>, D>;
 
 // Rounds v, in the lanes of d, to Out. Error: one rounding. Range: all.
 template <class Out, class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D, V v) {
-  if constexpr (std::is_same_v<Out, hn::TFromD<D>>) {
-    return v;
+HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D d, V v) {
+  if constexpr (!std::is_same_v<Out, Float16>) {
+    return Convert(OutTag<Out, D>(), d, v);
+  } else if constexpr (std::is_same_v<hn::TFromD<D>, float>) {
+    return Float16Bits(d, v);
   } else {
-    return Demote(OutTag<Out, D>(), v);
+    const hn::Rebind<float, D> df;
+    return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
   }
 }
 
@@ -44,11 +51,12 @@ HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D, V v) {
 template <bool kStream, class D, class V = hn::Vec<D>, class Out>
 HWY_INLINE void StoreTo(D d, V v, Out* out) {
   const OutTag<Out, D> d_out;
+  auto* const stored = reinterpret_cast<Stored<Out>*>(out);
   // Highway streams whole vectors only: half of a 16-byte one would overwrite what follows.
   if constexpr (kStream && hn::MaxLanes(d_out) * sizeof(Out) >= 16) {
-    hn::Stream(RoundTo<Out>(d, v), d_out, out);
+    hn::Stream(RoundTo<Out>(d, v), d_out, stored);
   } else {
-    hn::StoreU(RoundTo<Out>(d, v), d_out, out);
+    hn::StoreU(RoundTo<Out>(d, v), d_out, stored);
   }
 }
 
@@ -103,38 +111,24 @@ HWY_NOINLINE void EvaluatePart(const PartialVector<T>& part, const Constants<T>&
       d, hn::Load(d, part.steps), hn::Set(d, constants.initial_learning_rate),
       constants.decay_steps, hn::Set(d, constants.decay_rate));
   HWY_ALIGN Out result[hn::MaxLanes(d)];
-  hn::Store(RoundTo<Out>(d, v), OutTag<Out, decltype(d)>(), result);
+  StoreTo<false>(d, v, result);
   std::memcpy(out, result, count * sizeof(Out));
 }
 
-// ------------------------------ The order of elements
-
-// Vectors that a loop evaluates in one direction.
-struct Run {
-  std::size_t vectors;
-  bool backwards;
-};
-
-// Returns how many of the next `vectors` to evaluate in one direction, and in which.
+// Returns whether a loop from steps to out should go backwards.
 //
 // A processor takes a load for a possible reader of an earlier store whose address is equal modulo
 // 4,096, and holds it back until that store has finished. A loop that goes forwards meets this
-// where the results lie a little behind the steps, modulo 4,096; one that goes backwards, where
-// they lie a little before them. In the direction returned here the two are at least 2,048 bytes
-// away from that. Where a step and a result differ in size, their distance changes from vector to
-// vector, and the direction with it.
+// where the results lie up to some 250 bytes behind the steps, modulo 4,096; a loop that goes
+// backwards, where they lie as much before them. Either way the direction returned keeps a distance
+// of 2,048 bytes from that. Where steps and results differ in size, their distance changes along
+// the array and does no harm at most places, so that nothing is gained.
 template <class Step, class Out>
-HWY_INLINE Run NextRun(const Step* steps, const Out* out, std::size_t lanes, std::size_t vectors) {
+HWY_INLINE bool GoesBackwards(const Step* steps, const Out* out) {
   // Compilers vectorise the scalar target's loop, but forwards only.
-  if constexpr (HWY_TARGET == HWY_SCALAR) return {vectors, false};
-  const std::size_t distance =
-      (reinterpret_cast<std::uintptr_t>(out) - reinterpret_cast<std::uintptr_t>(steps)) % 4096;
-  const bool backwards = distance < 2048;
-  if constexpr (sizeof(Step) == sizeof(Out)) return {vectors, backwards};
-  constexpr bool kFalls = sizeof(Step) > sizeof(Out);
-  constexpr std::size_t kChange = kFalls ? sizeof(Step) - sizeof(Out) : sizeof(Out) - sizeof(Step);
-  const std::size_t until_turn = kFalls ? distance % 2048 : 2047 - distance % 2048;
-  return {std::min(vectors, until_turn / (kChange * lanes) + 1), backwards};
+  if constexpr (sizeof(Step) != sizeof(Out) || HWY_TARGET == HWY_SCALAR) return false;
+  return (reinterpret_cast<std::uintptr_t>(out) - reinterpret_cast<std::uintptr_t>(steps)) % 4096 <
+         2048;
 }
 
 // Stores the results of n steps that lie side by side in out.
@@ -149,23 +143,18 @@ HWY_INLINE void Evaluate(const Step* steps, const Constants<T> constants, Out* o
     out += head;
     n -= head;
   }
+  const std::size_t tail = n % lanes, whole = n - tail;
+  const bool backwards = GoesBackwards(steps, out);
+  const auto stride = static_cast<std::ptrdiff_t>(backwards ? 0 - lanes : lanes);
+  auto i = static_cast<std::ptrdiff_t>(backwards && whole > 0 ? whole - lanes : 0);
   const auto lr = hn::Set(d, constants.initial_learning_rate);
   const auto rate = hn::Set(d, constants.decay_rate);
-  for (std::size_t vectors = n / lanes; vectors > 0;) {
-    const Run run = NextRun(steps, out, lanes, vectors);
-    const auto stride = static_cast<std::ptrdiff_t>(run.backwards ? 0 - lanes : lanes);
-    std::ptrdiff_t i = run.backwards ? static_cast<std::ptrdiff_t>((run.vectors - 1) * lanes) : 0;
-    for (std::size_t left = run.vectors; left > 0; --left, i += stride) {
-      const auto v = LearningRateAt<form, std::is_integral_v<Step>>(d, LoadSteps(d, steps + i), lr,
-                                                                    constants.decay_steps, rate);
-      StoreTo<kStream>(d, v, out + i);
-    }
-    steps += run.vectors * lanes;
-    out += run.vectors * lanes;
-    vectors -= run.vectors;
+  for (std::size_t left = whole; left > 0; left -= lanes, i += stride) {
+    const auto v = LearningRateAt<form, std::is_integral_v<Step>>(d, LoadSteps(d, steps + i), lr,
+                                                                  constants.decay_steps, rate);
+    StoreTo<kStream>(d, v, out + i);
   }
-  const std::size_t tail = n % lanes;
-  if (tail > 0) EvaluatePart<form>(Gather<T>(steps, tail), constants, out, tail);
+  if (tail > 0) EvaluatePart<form>(Gather<T>(steps + whole, tail), constants, out + whole, tail);
   if constexpr (kStream) hwy::FlushStream();
 }
 

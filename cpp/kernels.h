@@ -13,8 +13,13 @@ namespace invdecay {
 enum class Form { kContinuous, kStaircase };
 inline constexpr std::array<Form, 2> kForms = {Form::kContinuous, Form::kStaircase};
 
+// The bits of a half-precision number (IEEE binary16), which C++17 has no type for.
+struct Float16 {
+  std::uint16_t bits;
+};
+
 // The types of elements in arrays.
-enum class DType { kInt32, kUInt32, kInt64, kUInt64, kFloat32, kFloat64 };
+enum class DType { kInt32, kUInt32, kInt64, kUInt64, kFloat16, kFloat32, kFloat64 };
 
 template <class T>
 constexpr DType DTypeOf() {
@@ -22,6 +27,7 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, std::uint32_t>) return DType::kUInt32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::kInt64;
   if constexpr (std::is_same_v<T, std::uint64_t>) return DType::kUInt64;
+  if constexpr (std::is_same_v<T, Float16>) return DType::kFloat16;
   if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
   if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
 }
@@ -43,7 +49,7 @@ inline constexpr std::size_t kNumOperands = 5;
 
 // Stores the learning rates of n steps. Each operand has a pointer and a stride in bytes.
 using ArrayFunction = void(char* const* operands, std::size_t n, const std::intptr_t* strides,
-                           const Resources& resources);
+                           const Resources& resources) noexcept;
 
 struct ArrayLoop {
   Form form;
@@ -54,7 +60,8 @@ struct ArrayLoop {
 
 // Stores the learning rate at start + i * step in out[i] for i < n. All these steps fit int64.
 using RangeFunction = void(void* out, std::size_t n, std::int64_t start, std::int64_t step,
-                           const Hyperparameters<double>& hyper, const Resources& resources);
+                           const Hyperparameters<double>& hyper,
+                           const Resources& resources) noexcept;
 
 struct RangeLoop {
   Form form;

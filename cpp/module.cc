@@ -66,7 +66,8 @@ py::tuple TargetNames() {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+// pybind11's own function is PyInit__core_of_main, which PyInit__core below calls.
+PYBIND11_MODULE(_core_of_main, m, py::mod_gil_not_used()) {
   invdecay::ImportNumPy();
 
   py::class_<TargetKernels>(m, "Kernels")
@@ -96,4 +97,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   build["compiler"] = INVDECAY_COMPILER;
   build["highway"] = INVDECAY_HIGHWAY;
   m.attr("build_info") = build;
+}
+
+// Refuses a subinterpreter. pybind11 would wait there for ever before Python 3.12.
+PYBIND11_EXPORT PyMODINIT_FUNC PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "invdecay._core cannot be imported in a subinterpreter, only in the main one");
+    return nullptr;
+  }
+  return PyInit__core_of_main();
 }

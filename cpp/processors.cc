@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #ifdef __linux__
 #include <sched.h>
@@ -21,19 +25,88 @@ namespace {
 std::atomic<int> process_limit{0};
 thread_local int this_thread_limit = 0;
 
-// The processors that the process's cgroup lets it keep busy, rounded up; a large number where
-// there is no limit.
-int CgroupProcessors() {
-  double quota = 0, period = 0;
-  std::string text;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> text >> period && text != "max") {
-    quota = std::strtod(text.c_str(), nullptr);
-  } else {
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
+// ------------------------------ The CPU quota of control groups
+
+// Splits text at each separator.
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+bool Contains(const std::vector<std::string>& list, const char* item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+// Undoes the octal escapes that the kernel writes for blanks and backslashes in paths.
+std::string Unescape(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>(std::strtol(text.substr(i + 1, 3).c_str(), nullptr, 8));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
   }
-  if (!(quota > 0) || !(period > 0)) return 1 << 30;
-  return std::max(1, static_cast<int>(quota / period + 0.999));
+  return plain;
+}
+
+// Where a hierarchy of control groups is mounted, and which of its groups is seen there.
+struct Mount {
+  std::string group, folder;
+};
+
+// Returns the mount of version 2, or of the cpu controller of version 1; an empty folder if none.
+Mount FindMount(const std::string& root, bool version2) {
+  std::ifstream file(root + "/proc/self/mountinfo");
+  for (std::string line; std::getline(file, line);) {
+    // 36 35 98:0 /group /folder options ... - type source options
+    const auto fields = Split(line, ' ');
+    const auto dash = std::find(fields.begin(), fields.end(), "-");
+    if (fields.size() < 6 || fields.end() - dash < 4) continue;
+    const bool matches = version2 ? dash[1] == "cgroup2"
+                                  : dash[1] == "cgroup" && Contains(Split(dash[3], ','), "cpu");
+    if (matches) return {Unescape(fields[3]), Unescape(fields[4])};
+  }
+  return {};
+}
+
+constexpr double kNoQuota = 1e9;
+
+// Returns the processors that one group may keep busy.
+double QuotaOf(const std::string& folder, bool version2) {
+  std::string quota, period;
+  if (version2) {
+    std::ifstream(folder + "/cpu.max") >> quota >> period;
+  } else {
+    std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+    std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  }
+  // No limit is "max", -1 or no file, none of which reads as a positive number.
+  const double allowed = std::strtod(quota.c_str(), nullptr);
+  const double of = std::strtod(period.c_str(), nullptr);
+  return allowed > 0 && of > 0 ? allowed / of : kNoQuota;
+}
+
+// Returns the least quota of a group and its ancestors, as far as they are visible.
+double QuotaOfGroup(const std::string& root, std::string group, bool version2) {
+  const Mount mount = FindMount(root, version2);
+  if (mount.folder.empty()) return kNoQuota;
+  // A container may see the hierarchy from one of its groups on.
+  if (mount.group != "/") {
+    const bool below = group.compare(0, mount.group.size(), mount.group) == 0;
+    group = below ? group.substr(mount.group.size()) : "";
+  }
+  if (group.find("/..") != std::string::npos) group.clear();  // outside what is visible
+  double quota = kNoQuota;
+  for (;;) {
+    quota = std::min(quota, QuotaOf(root + mount.folder + group, version2));
+    const std::size_t slash = group.rfind('/');
+    if (slash == std::string::npos) return quota;
+    group.resize(slash);
+  }
 }
 
 std::size_t FindLastLevelCacheBytes() {
@@ -50,16 +123,47 @@ std::size_t FindLastLevelCacheBytes() {
   return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
 }
 
+// Returns CgroupProcessors(""), at most one second old.
+int RecentCgroupProcessors() {
+  using Clock = std::chrono::steady_clock;
+  static std::atomic<int> processors{0};  // 0: not known yet
+  static std::atomic<Clock::rep> read_at{0};
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  const Clock::rep age = now - read_at.load(std::memory_order_relaxed);
+  int known = processors.load(std::memory_order_relaxed);
+  if (known == 0 || Clock::duration(age) > std::chrono::seconds(1)) {
+    known = CgroupProcessors("");
+    processors.store(known, std::memory_order_relaxed);
+    read_at.store(now, std::memory_order_relaxed);
+  }
+  return known;
+}
+
 }  // namespace
 
+int CgroupProcessors(const std::string& root) {
+  double quota = kNoQuota;
+  std::ifstream file(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    // number:controllers:/group, where version 2 has the number 0 and no controllers
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool version2 = controllers.empty();
+    if (!version2 && !Contains(Split(controllers, ','), "cpu")) continue;
+    quota = std::min(quota, QuotaOfGroup(root, line.substr(second + 1), version2));
+  }
+  return std::max(1, static_cast<int>(std::ceil(quota)));
+}
+
 int AvailableProcessors() {
-  static const int quota = CgroupProcessors();
   int count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
 #endif
-  return std::min(count, quota);
+  return std::min(count, RecentCgroupProcessors());
 }
 
 int ThreadLimit() {

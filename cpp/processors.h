@@ -3,12 +3,19 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace invdecay {
 
 // Returns how many processors this process can keep busy: those of its affinity mask, at most the
-// CPU quota of its cgroups.
+// quota of its control groups. Both may change at any time. The mask is read in every call, and the
+// quota once a second, because it takes several files.
 int AvailableProcessors();
+
+// Returns the CPU quota of this process's control group and of its ancestors, in processors and
+// rounded up; a large number if there is none. Versions 1 and 2 are read. `root` precedes every
+// path, so that a check can bring its own files.
+int CgroupProcessors(const std::string& root);
 
 // Returns how many threads a large call of this thread may use: the limit of this thread, else of
 // the process, else the available processors.

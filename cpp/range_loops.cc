@@ -24,6 +24,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace invdecay {
 namespace HWY_NAMESPACE {
+namespace {
 
 // The steps start + i * step, computed modulo 2^64: a sum that leaves int64 on the way returns.
 struct RangeSteps {
@@ -38,9 +39,9 @@ struct RangeSteps {
 // ------------------------------ Wide stairs
 
 // Stores value in [out, out + n).
-template <bool kStream, class Out>
-HWY_NOINLINE void Fill(Out* out, std::size_t n, Out value) {
-  const hn::ScalableTag<Out> d;
+template <bool kStream, class Element>
+HWY_NOINLINE void Fill(Element* out, std::size_t n, Element value) {
+  const hn::ScalableTag<Element> d;
   const std::size_t lanes = hn::Lanes(d);
   const auto v = hn::Set(d, value);
   std::size_t i = 0;
@@ -92,7 +93,8 @@ void FillStairs(const RangeSteps& steps, const Hyperparameters<T>& hyper, Out* o
     }
     const auto v = LearningRate(d, hn::Set(d, stair), hn::Set(d, hyper.initial_learning_rate),
                                 hn::Set(d, hyper.decay_rate));
-    Fill<kStream>(out + begin, next - begin, hn::GetLane(RoundTo<Out>(d, v)));
+    Fill<kStream>(reinterpret_cast<Stored<Out>*>(out) + begin, next - begin,
+                  hn::GetLane(RoundTo<Out>(d, v)));
     begin = next;
   }
   if constexpr (kStream) hwy::FlushStream();
@@ -187,7 +189,7 @@ ParallelBody ChooseBody(std::int64_t low, std::int64_t high) {
 
 template <Form form, class T, class Out>
 void Loop(void* out, std::size_t n, std::int64_t start, std::int64_t step,
-          const Hyperparameters<double>& hyper, const Resources& resources) {
+          const Hyperparameters<double>& hyper, const Resources& resources) noexcept {
   if (n == 0) return;
   RangeCall<T, Out> call{static_cast<Out*>(out), {start, step}, {}};
   bool wide_stairs = false;
@@ -215,19 +217,25 @@ void Loop(void* out, std::size_t n, std::int64_t start, std::int64_t step,
   ParallelFor(n, sizeof(Out), resources.threads, body, &call);
 }
 
-template <Form form, class T, class Out>
-RangeLoop Entry() {
-  return {form, DTypeOf<T>(), DTypeOf<Out>(), Loop<form, T, Out>};
+template <class T, class Out>
+void AddLoops(std::vector<RangeLoop>& loops) {
+  loops.push_back(
+      {Form::kContinuous, DTypeOf<T>(), DTypeOf<Out>(), Loop<Form::kContinuous, T, Out>});
+  loops.push_back({Form::kStaircase, DTypeOf<T>(), DTypeOf<Out>(), Loop<Form::kStaircase, T, Out>});
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 
 template <>
 std::vector<RangeLoop> RangeLoops<HWY_TARGET>() {
-  using namespace HWY_NAMESPACE;  // NOLINT
-  return {Entry<Form::kContinuous, double, double>(), Entry<Form::kContinuous, double, float>(),
-          Entry<Form::kContinuous, float, float>(),   Entry<Form::kStaircase, double, double>(),
-          Entry<Form::kStaircase, double, float>(),   Entry<Form::kStaircase, float, float>()};
+  std::vector<RangeLoop> loops;
+  HWY_NAMESPACE::AddLoops<double, double>(loops);
+  HWY_NAMESPACE::AddLoops<double, float>(loops);
+  HWY_NAMESPACE::AddLoops<double, Float16>(loops);
+  HWY_NAMESPACE::AddLoops<float, float>(loops);
+  HWY_NAMESPACE::AddLoops<float, Float16>(loops);
+  return loops;
 }
 
 }  // namespace invdecay

@@ -36,6 +36,8 @@ int TypeNumber(DType dtype) {
       return NPY_INT64;
     case DType::kUInt64:
       return NPY_UINT64;
+    case DType::kFloat16:
+      return NPY_FLOAT16;
     case DType::kFloat32:
       return NPY_FLOAT32;
     case DType::kFloat64:

@@ -22,6 +22,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace invdecay {
 namespace HWY_NAMESPACE {
+namespace {
 
 // ------------------------------ Contiguous steps and results, constant hyperparameters
 
@@ -49,7 +50,7 @@ HWY_INLINE T ValueAt(const char* p) {
 
 // Copies `count` elements that are `stride` bytes apart, converted to T.
 template <class T, class Stored>
-HWY_NOINLINE void Copy(const char* from, std::intptr_t stride, T* to, std::size_t count) {
+HWY_NOINLINE void CopySteps(const char* from, std::intptr_t stride, T* to, std::size_t count) {
   std::size_t i = 0;
   if (stride == std::intptr_t{sizeof(Stored)}) {
     const hn::ScalableTag<T> d;
@@ -102,7 +103,7 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
       if (k == kStep) {
         call.copy_steps(from, stride, block, copied);
       } else {
-        Copy<T, T>(from, stride, block, copied);
+        CopySteps<T, T>(from, stride, block, copied);
       }
       std::fill(block + copied, block + (stride == 0 ? longest : padded), block[copied - 1]);
     }
@@ -118,10 +119,10 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
                                       hn::LoadU(d, decay_steps + j), hn::LoadU(d, rate + j));
       hn::StoreU(v, d, out + j);
     }
-    if (operands[kOut] != blocks[kOut]) continue;
-    for (std::size_t j = 0; j < count; ++j) {
-      std::memcpy(call.operands[kOut] + static_cast<std::intptr_t>(i + j) * call.strides[kOut],
-                  blocks[kOut] + j, sizeof(T));
+    if (out != blocks[kOut]) continue;
+    char* to = call.operands[kOut] + static_cast<std::intptr_t>(i) * call.strides[kOut];
+    for (std::size_t j = 0; j < count; ++j, to += call.strides[kOut]) {
+      std::memcpy(to, out + j, sizeof(T));
     }
   }
 }
@@ -129,26 +130,30 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
 // ------------------------------ The loops
 
 template <Form form, class T, class Step>
+void CallContiguous(char* const* operands, std::size_t n, const Resources& resources) {
+  const ContiguousCall<T, Step> call{
+      reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<T*>(operands[kOut]),
+      Constants<T>({ValueAt<T>(operands[kInitialLearningRate]), ValueAt<T>(operands[kDecaySteps]),
+                    ValueAt<T>(operands[kDecayRate])})};
+  // In place, plain stores are faster: the line is in the cache already.
+  const bool stream = n * sizeof(T) > resources.cache_bytes && operands[kStep] != operands[kOut];
+  ParallelFor(
+      n, sizeof(Step) + sizeof(T), resources.threads,
+      stream ? EvaluateContiguous<form, true, T, Step> : EvaluateContiguous<form, false, T, Step>,
+      &call);
+}
+
+template <Form form, class T, class Step>
 void Loop(char* const* operands, std::size_t n, const std::intptr_t* strides,
-          const Resources& resources) {
+          const Resources& resources) noexcept {
   if (n == 0) return;
-  const bool constant_hyperparameters =
+  const bool contiguous =
+      strides[kStep] == std::intptr_t{sizeof(Step)} && strides[kOut] == std::intptr_t{sizeof(T)};
+  const bool constants =
       strides[kInitialLearningRate] == 0 && strides[kDecaySteps] == 0 && strides[kDecayRate] == 0;
-  if (constant_hyperparameters && strides[kStep] == std::intptr_t{sizeof(Step)} &&
-      strides[kOut] == std::intptr_t{sizeof(T)}) {
-    const ContiguousCall<T, Step> call{
-        reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<T*>(operands[kOut]),
-        Constants<T>({ValueAt<T>(operands[kInitialLearningRate]), ValueAt<T>(operands[kDecaySteps]),
-                      ValueAt<T>(operands[kDecayRate])})};
-    // In place, plain stores are faster: the line is in the cache already.
-    const bool stream = n * sizeof(T) > resources.cache_bytes && operands[kStep] != operands[kOut];
-    ParallelFor(
-        n, sizeof(Step) + sizeof(T), resources.threads,
-        stream ? EvaluateContiguous<form, true, T, Step> : EvaluateContiguous<form, false, T, Step>,
-        &call);
-    return;
-  }
-  const StridedCall<T> call{operands, strides, Copy<T, Step>, std::is_same_v<T, Step>};
+  if (contiguous && constants) return CallContiguous<form, T, Step>(operands, n, resources);
+
+  const StridedCall<T> call{operands, strides, CopySteps<T, Step>, std::is_same_v<T, Step>};
   // Elements of an out that overlaps itself must be stored in order.
   const bool overlaps = static_cast<std::size_t>(std::abs(strides[kOut])) < sizeof(T);
   ParallelFor(n, sizeof(Step) + 4 * sizeof(T), overlaps ? 1 : resources.threads,
@@ -160,7 +165,7 @@ void AddLoops(std::vector<ArrayLoop>& loops) {
   (loops.push_back({form, DTypeOf<Steps>(), DTypeOf<T>(), Loop<form, T, Steps>}), ...);
 }
 
-// A new dtype of steps is one more type in each of the two lists.
+// A new dtype of steps is one more type in each of these lists.
 template <Form form>
 void AddLoops(std::vector<ArrayLoop>& loops) {
   AddLoops<form, double, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float, double>(
@@ -168,6 +173,7 @@ void AddLoops(std::vector<ArrayLoop>& loops) {
   AddLoops<form, float, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float>(loops);
 }
 
+}  // namespace
 }  // namespace HWY_NAMESPACE
 
 template <>

@@ -130,7 +130,7 @@ def test_tables_past_the_cache(kernels, staircase, arithmetic, stored):
 
 
 def test_fill_range_refuses_other_arrays(kernels):
-    for out in (np.empty(4, "f2"), np.empty(4, "i8")):
+    for out in (np.empty(4, ">f2"), np.empty(4, "i8")):
         if kernels is not invdecay._fallback:
             with pytest.raises(TypeError, match="out"):
                 kernels.fill_range(out, 0, 1, 0.1, 10.0, 0.5, False, "float64")

@@ -35,7 +35,8 @@ class Mutant(NamedTuple):
     test: str  # a program of tests/native with its arguments, or a pytest selection
 
 
-KERNELS, LOOPS, PARALLEL = "cpp/kernels-inl.h", "cpp/loops.cc", "cpp/parallel.h"
+KERNELS, EVALUATE, PARALLEL = "cpp/decay-inl.h", "cpp/evaluate-inl.h", "cpp/parallel.cc"
+ARRAYS, RANGES = "cpp/ufunc_loops.cc", "cpp/range_loops.cc"
 PACKAGE = "python/invdecay"
 STORAGE = f"{PACKAGE}/storage.py"
 ORDER = "tests/test_storage.py -k what_is_on_disk_when"
@@ -72,15 +73,15 @@ MUTANTS = [
     Mutant(
         "known divisor for every step",
         KERNELS,
-        "by.usable && (kIntegers || AllOrdinary(d, x))",
+        "by.usable && (kIntegers || AllBetweenBounds(d, x))",
         "by.usable",
         "flags 20000",
     ),
     Mutant(
         "floor of integers",
         KERNELS,
-        "hn::Gt(rounded, small)",
-        "hn::Ge(rounded, small)",
+        "std::floor(hn::GetLane(v))",
+        "std::ceil(hn::GetLane(v)) - 1",
         "random 1e5",
     ),
     Mutant(
@@ -96,33 +97,75 @@ MUTANTS = [
     Mutant(
         "swapped halves",
         KERNELS,
-        "hn::Combine(d, convert(half, hn::Lanes(half)), convert(half, std::size_t{0}))",
-        "hn::Combine(d, convert(half, std::size_t{0}), convert(half, hn::Lanes(half)))",
+        "Join(d, upper, lower);",
+        "Join(d, lower, upper);",
         "conversions 4096 1e5",
     ),
     Mutant(
         "tail one short",
-        LOOPS,
-        "  if (i < n) EvaluatePart",
-        "  if (i + 1 < n) EvaluatePart",
+        EVALUATE,
+        "constants, out + whole, tail);",
+        "constants, out + whole, tail - 1);",
         "guard 40 37",
     ),
-    Mutant("tail padded from beyond", LOOPS, "std::min(lane, count - 1)", "lane", "guard 40 37"),
+    Mutant("tail padded from beyond", EVALUATE, "std::min(lane, count - 1)", "lane", "guard 40 37"),
     Mutant(
         "stream stores not aligned",
-        LOOPS,
-        "i = std::min(n, UntilAligned(d_out, out));",
-        "i = 0;",
+        EVALUATE,
+        "std::min(n, UntilAligned(OutTag<Out, decltype(d)>(), out));",
+        "std::size_t{0};",
         "guard 1 1",
     ),
     Mutant(
+        "backwards from one vector too far",
+        EVALUATE,
+        "backwards && whole > 0 ? whole - lanes : 0",
+        "backwards && whole > 0 ? whole : 0",
+        "guard 40 37",
+    ),
+    Mutant(
+        "last block padded with what is there",
+        ARRAYS,
+        "block[copied - 1]);",
+        "block[0]);",
+        "flags 20000",
+    ),
+    Mutant(
+        "float16 without the sticky bit",
+        KERNELS,
+        "hn::AndNot(low, hn::Or(bits, carry))",
+        "hn::AndNot(low, bits)",
+        "float16 64 200",
+    ),
+    Mutant(
+        "float16 with the processor's underflow",
+        KERNELS,
+        "if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);",
+        "(void)missed;",
+        "float16 64 200",
+    ),
+    Mutant(
+        "float16 ties away",
+        "cpp/float16.h",
+        "(value + half - 1 + (value >> shift & 1)) >> shift",
+        "(value + half) >> shift",
+        "float16 64 200",
+    ),
+    Mutant(
+        "quota of the group alone",
+        "cpp/processors.cc",
+        "group.resize(slash);",
+        "return quota;",
+        "cgroups",
+    ),
+    Mutant(
         "stair's end not checked",
-        LOOPS,
+        RANGES,
         "if (stair_at(next - 1) != stair || (next < end && stair_at(next) == stair)) {",
         "if (false) {",
         "ranges 20000",
     ),
-    Mutant("range halves alike", LOOPS, "IndexAt(i + first)", "IndexAt(i)", "ranges 2000"),
+    Mutant("range halves alike", RANGES, "steps, i + lanes / 2)", "steps, i)", "ranges 2000"),
     Mutant(
         "a chunk one short",
         PARALLEL,
@@ -133,7 +176,7 @@ MUTANTS = [
     Mutant(
         "workers' flags lost",
         PARALLEL,
-        "std::feraiseexcept(raised.load(std::memory_order_relaxed));",
+        "std::feraiseexcept(call.raised.load(std::memory_order_relaxed));",
         "",
         "flags 400000",
     ),
@@ -206,7 +249,7 @@ def fails(command: list[str], cwd: Path) -> bool:
 def build(tree: Path) -> None:
     """Build the programs of tests/native in the copy."""
     native = [
-        ["cmake", "-S", "tests/native", "-B", "build", "-G", "Ninja", "-DINVDECAY_FEW_TARGETS=ON"],
+        ["cmake", "-B", "build", "-G", "Ninja", "-DINVDECAY_TESTS=ON", "-DINVDECAY_FEW_TARGETS=ON"],
         ["cmake", "--build", "build"],
     ]
     for command in native:
@@ -219,7 +262,7 @@ def test_command(tree: Path, mutant: Mutant) -> list[str]:
     """Return the command that runs a mutant's test in the copy."""
     if mutant.file.startswith("cpp/"):
         program, *arguments = mutant.test.split()
-        return [str(tree / "build" / program), *arguments]
+        return [str(tree / "build" / "tests" / "native" / program), *arguments]
     return [sys.executable, "-B", "-c", RUN_PYTEST, str(tree / "python"), *mutant.test.split()]
 
 

@@ -1,0 +1,93 @@
+"""What must not hang or abort a process: exit during a call, subinterpreters, lack of memory."""
+
+import subprocess
+import sys
+
+import pytest
+from invdecay import _backend
+
+pytestmark = pytest.mark.skipif(
+    _backend.backend != "native", reason="these are dangers of native code"
+)
+
+# A daemon thread that is in a long call when the interpreter exits, at another moment in each run.
+EXIT_DURING_A_CALL = """
+import sys, threading, time
+import numpy as np
+from invdecay import _backend
+out = np.empty(4_000_000)
+steps = np.arange(4_000_000)
+started = threading.Event()
+def work():
+    while True:
+        started.set()
+        {call}
+threading.Thread(target=work, daemon=True).start()
+started.wait()
+time.sleep(float(sys.argv[1]))
+"""
+CALLS = {
+    "range": "_backend.fill_range(out, 0, 1, 0.1, 1000.0, 0.5, False, 'float64')",
+    "ufunc": "_backend.continuous_decay(steps, 0.1, 1000.0, 0.5, out=out)",
+}
+
+IN_A_SUBINTERPRETER = """
+import warnings
+warnings.simplefilter("ignore")  # NumPy's own warning about subinterpreters
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+code = '''
+import warnings
+warnings.simplefilter("ignore")
+try:
+    import invdecay._core
+except ImportError as error:
+    print("ImportError", error, flush=True)
+'''
+run(interpreters.create(), code)
+"""
+
+# Half of the address space that the process has by then: large calls start, threads cannot.
+WITHOUT_MEMORY_FOR_THREADS = """
+import resource
+import numpy as np
+from invdecay import _backend
+out = np.empty(4_000_000)
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 16), resource.RLIM_INFINITY))
+_backend.module.set_num_threads(64)
+_backend.fill_range(out, 0, 1, 0.1, 1000.0, 0.5, False, "float64")
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert out[-1] == 0.1 / (1 + 0.5 * ((len(out) - 1) / 1000.0))
+print("done")
+"""
+
+
+def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in an interpreter of its own."""
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("seconds", ["0.001", "0.003", "0.006", "0.011", "0.02"])
+def test_exit_during_a_call(call: str, seconds: str) -> None:
+    done = python(EXIT_DURING_A_CALL.format(call=call), seconds)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_subinterpreter_is_refused() -> None:
+    done = python(IN_A_SUBINTERPRETER)
+    assert done.returncode == 0, done.stderr
+    assert "ImportError" in done.stdout
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/statm")
+def test_without_memory_for_threads_one_thread_works() -> None:
+    done = python(WITHOUT_MEMORY_FOR_THREADS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
