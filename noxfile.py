@@ -57,6 +57,14 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site, where a warning is an error, and test it in a browser."""
+    session.install(".[test,docs]", env=NATIVE)
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/site")
+    session.run(*PYTEST, "tests/test_docs.py", "tests/test_explorer.py")
+
+
+@nox.session
 @nox.parametrize("preset", PRESETS, ids=PRESETS)
 def kernels(session: nox.Session, preset: str) -> None:
     """Check the kernels in C++ on every SIMD target: GCC, Clang, sanitizers, AArch64 under qemu."""
