@@ -18,10 +18,17 @@ def formula(
     function of the operands' library for the staircase form, None for the continuous one. Where
     a compiler rewrites the library's arithmetic, the operands are `_exact.Exact`.
     """
+    return initial_learning_rate / denominator(step, decay_steps, decay_rate, floor)
+
+
+def denominator(
+    step: Any, decay_steps: Any, decay_rate: Any, floor: Callable[[Any], Any] | None = None
+) -> Any:
+    """Return by how much the formula divides the initial learning rate at `step`."""
     p = step / decay_steps
     if floor is not None:
         p = floor(p)
-    return initial_learning_rate / (1 + decay_rate * p)
+    return 1 + decay_rate * p
 
 
 def float_step(step: float, narrow: bool) -> float:
