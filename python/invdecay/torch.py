@@ -1,14 +1,18 @@
 """The schedule as a PyTorch learning-rate scheduler."""
 
 import math
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
-from torch import Tensor, where
+import numpy as np
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ._arguments import hyperparameter
-from ._formula import formula
+from ._arguments import boolean, hyperparameter
+from ._formula import denominator
 
 
 class InverseTimeDecayLR(LRScheduler):
@@ -17,7 +21,7 @@ class InverseTimeDecayLR(LRScheduler):
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Its groups' learning rates, floats or tensors, are the initial ones.
+        Its groups' learning rates, numbers or tensors, are the initial ones.
     decay_steps : float
         Over how many steps the denominator grows by `decay_rate`; positive.
     decay_rate : float
@@ -30,11 +34,9 @@ class InverseTimeDecayLR(LRScheduler):
     Raises
     ------
     TypeError
-        If a hyperparameter is no real number.
+        If a hyperparameter is not a real number, or `staircase` not a boolean.
     ValueError
         If a hyperparameter is NaN or infinite, or `decay_steps` not positive.
-    ZeroDivisionError
-        At a step where a negative `decay_rate` brings the denominator to 0.
 
     See Also
     --------
@@ -42,12 +44,18 @@ class InverseTimeDecayLR(LRScheduler):
 
     Notes
     -----
-    The rate is computed from the step's number, so that it has the bits of
-    ``invdecay.InverseTimeDecay(lr, ...)(step)`` after any number of steps and after a resume.
-    A rate that something else has changed since the last step, such as a warm-up beside this
-    scheduler in ``ChainedScheduler`` or a line of yours, is decayed on from there: the change is
-    taken as one of the initial rate. ``SequentialLR`` starts the decay at its milestone, from
-    each group's ``initial_lr``.
+    The scheduler computes each rate from the number of the step. The rate therefore has the bits
+    of ``invdecay.InverseTimeDecay(lr, ...)(step)`` after any number of steps and after a resume.
+    A float32 rate, a tensor or NumPy's, has the bits of the float32 schedule. A 16-bit tensor is
+    computed in float32 and rounded once.
+
+    A group may have another rate than the one this scheduler set: a warm-up beside it in
+    ``ChainedScheduler``, a line of yours, or a group added later. Such a rate is decayed on from
+    where it is, by the ratio of this step's factor to the one before. ``SequentialLR`` starts the
+    decay at its milestone, from each group's initial rate.
+
+    A negative `decay_rate` may bring the denominator to 0. The rate at that step is infinite, as
+    in the schedule, and NumPy warns of it unless the rate is a tensor.
 
     Examples
     --------
@@ -67,69 +75,157 @@ class InverseTimeDecayLR(LRScheduler):
         optimizer: Optimizer,
         decay_steps: float,
         decay_rate: float,
+        *,
         staircase: bool = False,
         last_epoch: int = -1,
     ) -> None:
         self.decay_steps = hyperparameter("decay_steps", decay_steps)
         self.decay_rate = hyperparameter("decay_rate", decay_rate)
-        self.staircase = bool(staircase)
+        self.staircase = boolean("staircase", staircase)
         super().__init__(optimizer, last_epoch)
+        # PyTorch before 2.10 shares these tensors with the groups, where SequentialLR overwrites
+        # them. A NumPy float64 in a group would keep torch.load(weights_only=True) from loading it.
+        self.base_lrs = [_copied(lr) for lr in self.base_lrs]
+        for group in optimizer.param_groups:
+            group["initial_lr"] = _copied(group["initial_lr"])
 
     def get_lr(self) -> list[Any]:
-        """Rates for `last_epoch`, one for each parameter group; for `step` to call."""
-        if self._is_initial:
-            if self.last_epoch > 0:
-                return self._get_closed_form_lr()
-            self._initial_lrs = [_copied(group["lr"]) for group in self.optimizer.param_groups]
-        else:
-            self._take_over_changes()
-        return self._decayed(self._initial_lrs)
+        """Return the rates for `last_epoch` to `step`, and the present rates to anyone else."""
+        in_step = getattr(self, "_get_lr_called_within_step", True)
+        if self.last_epoch <= 0 or not in_step:
+            return [lr for lr, _ in self._rates()]
+        return [self._next_rate(lr, base) for lr, base in self._rates()]
 
     def state_dict(self) -> dict[str, Any]:
-        """State as plain numbers (tensors where the rates are), rates of the groups included."""
-        lrs = [_copied(group["lr"]) for group in self.optimizer.param_groups]
-        return {**super().state_dict(), "lrs": lrs}
+        """Return the state, which shares nothing with the scheduler.
+
+        Returns
+        -------
+        dict
+            What every PyTorch scheduler keeps, and the hyperparameters: plain Python numbers, and
+            tensors where the rates are tensors. The last rates are those of the groups.
+        """
+        # Beside another scheduler the groups' rates are not the ones that this scheduler set.
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        state = {**super().state_dict(), "_last_lr": rates}
+        return _with_own_rates(state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state, and give each parameter group the rate that it had.
 
+        Parameters
+        ----------
+        state_dict : dict
+            What `state_dict` returned, of this scheduler or another one. It is not changed.
+
         Raises
         ------
         ValueError
-            If the optimizer has another number of parameter groups.
+            If the state is of a scheduler of another class, or if the optimizer has another
+            number of parameter groups.
         """
-        state = dict(state_dict)
-        lrs, groups = state.pop("lrs"), self.optimizer.param_groups
-        if len(lrs) != len(groups):
-            msg = f"state_dict has {len(lrs)} parameter groups, the optimizer has {len(groups)}"
-            raise ValueError(msg)
-        super().load_state_dict(state)
-        for group, lr in zip(groups, lrs, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(lr)
+        own = "decay_steps", "decay_rate", "staircase", "last_epoch", *_RATES
+        missing = [key for key in own if key not in state_dict]
+        if missing:
+            raise ValueError(
+                f"state_dict is not that of an {type(self).__name__}: "
+                f"it has no {', '.join(missing)}, got {', '.join(map(str, state_dict))}"
+            )
+        rates, groups = state_dict["_last_lr"], self.optimizer.param_groups
+        if len(rates) != len(groups):
+            raise ValueError(
+                f"state_dict has {len(rates)} parameter groups, the optimizer has {len(groups)}"
+            )
+        super().load_state_dict(_with_own_rates(state_dict))
+        for group, rate in zip(groups, rates, strict=True):
+            if isinstance(group["lr"], Tensor):  # the same tensor, which compiled steps hold
+                group["lr"].copy_(_number(rate, group["lr"]))
             else:
-                group["lr"] = lr
+                group["lr"] = _stored(_number(rate, group["lr"]), group["lr"])
+        self._last_lr = [_copied(group["lr"]) for group in groups]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        """Start anew at `last_epoch`: what PyTorch calls for ``step(epoch)`` and at milestones."""
-        self._initial_lrs = [_copied(lr) for lr in self.base_lrs]
-        return self._decayed(self._initial_lrs)
+        """Return the closed form at `last_epoch`, for ``step(epoch)`` and SequentialLR."""
+        return [
+            lr if base is None else self._closed_form(lr, base, self._denominator(lr, 0))
+            for lr, base in self._rates()
+        ]
 
-    def _take_over_changes(self) -> None:
-        """Let the initial rates be those that lead to the groups' present rates."""
-        (factor,) = self._decayed([1.0], self.last_epoch - 1)
-        for i, group in enumerate(self.optimizer.param_groups):
-            lr, own, initial = group["lr"], self._last_lr[i], self._initial_lrs[i]
-            if isinstance(lr, Tensor):  # without waiting for the device
-                self._initial_lrs[i] = where(lr == own, initial, lr / factor)
-            elif lr != own:
-                self._initial_lrs[i] = lr / factor
+    def _rates(self) -> Iterator[tuple[Any, Any]]:
+        """Yield each group's present and initial rate; a group added later has no initial one."""
+        lrs = [_copied(group["lr"]) for group in self.optimizer.param_groups]
+        return zip(lrs, chain(self.base_lrs, repeat(None)), strict=False)
 
-    def _decayed(self, initial_lrs: list[Any], step: int | None = None) -> list[Any]:
-        at = self.last_epoch if step is None else step
-        floor = math.floor if self.staircase else None
-        return [formula(at, lr, self.decay_steps, self.decay_rate, floor) for lr in initial_lrs]
+    def _next_rate(self, lr: Any, base: Any) -> Any:
+        """Return the rate at `last_epoch` of a group whose rate has been `lr` until now."""
+        before, now = self._denominator(lr, -1), self._denominator(lr, 0)
+        # In the constructor, with a last_epoch, the groups may have the rates of that step already.
+        resuming = not hasattr(self, "_last_lr")
+        changed = lr if resuming else _stored(_number(lr, lr) * _divided(before, now), lr)
+        if base is None:
+            return changed
+        follows = lr == self._closed_form(lr, base, before)
+        if resuming:
+            follows |= lr == _stored(_number(base, lr), lr)
+        closed = self._closed_form(lr, base, now)
+        if isinstance(lr, Tensor):  # Python's `if` would wait for the tensor's device.
+            return torch.where(follows, closed, changed)
+        return closed if follows else changed
+
+    def _closed_form(self, lr: Any, base: Any, denominator: Any) -> Any:
+        """Return the rate that follows from the initial rate `base`, of the kind of `lr`."""
+        return _stored(_divided(_number(base, lr), denominator), lr)
+
+    def _denominator(self, lr: Any, steps: int) -> Any:
+        """Return the formula's denominator `steps` after `last_epoch`, as a number for `lr`."""
+        at, decay_steps, decay_rate = (
+            _number(value, lr)
+            for value in (self.last_epoch + steps, self.decay_steps, self.decay_rate)
+        )
+        floor = torch.floor if isinstance(lr, Tensor) else _floor
+        return denominator(at, decay_steps, decay_rate, floor if self.staircase else None)
+
+
+_RATES = ("base_lrs", "_last_lr")
+"""The lists of rates in every scheduler's state."""
+
+
+def _number(value: Any, lr: Any) -> Any:
+    """Return `value` as a number of the dtype, and on the device, that computes the rate `lr`."""
+    if isinstance(lr, Tensor):
+        dtype = torch.float64 if lr.dtype == torch.float64 else torch.float32
+        if isinstance(value, Tensor):
+            return value.to(lr.device, dtype)
+        return torch.full((), value, dtype=dtype, device=lr.device)
+    narrow = getattr(lr, "dtype", None) in (np.float16, np.float32)
+    return np.float32(float(value)) if narrow else float(value)
+
+
+def _divided(number: Any, by: Any) -> Any:
+    """Return a quotient as IEEE defines it: Python would raise an error for a zero."""
+    return number / by if isinstance(by, Tensor) or by else type(number)(np.divide(number, by))
+
+
+def _floor(p: Any) -> Any:
+    return type(p)(math.floor(p)) if math.isfinite(p) else p
+
+
+def _stored(number: Any, lr: Any) -> Any:
+    """Return a number as a group that has the rate `lr` keeps it."""
+    if isinstance(lr, Tensor):
+        return number.to(lr.dtype)
+    return number if isinstance(number, np.float32) else float(number)
 
 
 def _copied(lr: Any) -> Any:
-    return lr.clone() if isinstance(lr, Tensor) else lr
+    """Return a copy of a rate: a tensor, NumPy's float32 or a Python float."""
+    return lr.detach().clone() if isinstance(lr, Tensor) else _stored(_number(lr, lr), lr)
+
+
+def _with_own_rates(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state that shares no rate with `state`, with Python numbers for NumPy's."""
+    rates = {
+        key: [_copied(lr) if isinstance(lr, Tensor) else float(lr) for lr in state[key]]
+        for key in _RATES
+    }
+    return {**state, **rates}
