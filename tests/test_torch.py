@@ -254,7 +254,7 @@ def by_last_epoch(optimizer: Any, scheduler: Any, kind: str) -> Pair:
 def by_last_epoch_and_initial_lr(optimizer: Any, scheduler: Any, kind: str) -> Pair:
     resumed = optimizer_with(kind)
     for group in resumed.param_groups:
-        group["initial_lr"] = copy.copy(group["lr"])
+        group["initial_lr"] = group["lr"]
     return resumed, InverseTimeDecayLR(resumed, *HYPER, last_epoch=scheduler.last_epoch - 1)
 
 
@@ -614,7 +614,9 @@ def decay(steps: Any) -> Any:
     return SCHEDULE(steps)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, which forward_ad loads
+# Loading forward_ad calls torch.jit.script, which PyTorch deprecates.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is:FutureWarning")
 def test_gradients_flow() -> None:
     steps = STEPS.clone().requires_grad_()
     decay(steps).sum().backward()
@@ -639,7 +641,8 @@ def test_transforms_and_placeholders_stay_pytorch_s() -> None:
 def test_traced_and_compiled_calls_depend_on_their_input() -> None:
     for compiled in (
         torch.jit.trace(decay, (STEPS,)),
-        torch.compile(decay, backend="aot_eager", fullgraph=True),
+        # Before 2.13 the compiler leaves the graph to ask what kind of array the steps are.
+        torch.compile(decay, backend="aot_eager", fullgraph=torch.__version__ >= (2, 13)),
     ):
         assert torch.equal(compiled(2 * STEPS), decay(2 * STEPS))
 

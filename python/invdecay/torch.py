@@ -82,12 +82,16 @@ class InverseTimeDecayLR(LRScheduler):
         self.decay_steps = hyperparameter("decay_steps", decay_steps)
         self.decay_rate = hyperparameter("decay_rate", decay_rate)
         self.staircase = boolean("staircase", staircase)
+        for group in getattr(optimizer, "param_groups", ()):
+            # Python's floats, because torch.load(weights_only=True) refuses NumPy's float64.
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = _copied(group["lr"])
+            # A copy, because the rate's own tensor changes at each step.
+            if "initial_lr" in group:
+                group["initial_lr"] = _copied(group["initial_lr"])
         super().__init__(optimizer, last_epoch)
-        # PyTorch before 2.10 shares these tensors with the groups, where SequentialLR overwrites
-        # them. A NumPy float64 in a group would keep torch.load(weights_only=True) from loading it.
+        # Copies, because SequentialLR before PyTorch 2.10 writes to the groups' tensors.
         self.base_lrs = [_copied(lr) for lr in self.base_lrs]
-        for group in optimizer.param_groups:
-            group["initial_lr"] = _copied(group["initial_lr"])
 
     def get_lr(self) -> list[Any]:
         """Return the rates for `last_epoch` to `step`, and the present rates to anyone else."""
