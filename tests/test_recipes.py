@@ -42,7 +42,8 @@ def environment_for(modules: set[str]) -> dict[str, str]:
 
 
 def test_pages_are_found():
-    assert {page.stem for page in PAGES} >= {"index", "dask", "jax", "keras", "pytorch", "resume"}
+    recipes = {"dask", "huggingface", "jax", "keras", "lightning", "pytorch", "resume"}
+    assert {page.stem for page in PAGES} >= {"index", *recipes}
     assert all("assert" in script_of(page) for page in PAGES)
 
 
