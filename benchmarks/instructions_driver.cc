@@ -162,8 +162,7 @@ int main() {
     };
     for (const ArrayLoop& loop : kernels.array_loops) {
       if (loop.result == DType::kFloat32) CountArrayLoop<float>(label(loop.form), loop, scalar);
-      if (loop.arithmetic == DType::kFloat64)
-        CountArrayLoop<double>(label(loop.form), loop, scalar);
+      if (loop.result == DType::kFloat64) CountArrayLoop<double>(label(loop.form), loop, scalar);
     }
     for (const RangeLoop& loop : kernels.range_loops) {
       CountRangeLoop(label(loop.form), loop, scalar);
