@@ -837,7 +837,7 @@ OPTIONS = ["plot", *RATES, "--decay-rate", "1"]
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The command, in an empty folder; where it is no terminal, without colours."""
+    """The command, in an empty folder and without a terminal, so without colours."""
     cli = pytest.importorskip("invdecay.cli", reason="needs the extra invdecay[cli]")
     monkeypatch.chdir(tmp_path)
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM"):

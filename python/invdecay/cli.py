@@ -239,7 +239,7 @@ def precompute(
 def _progress_bar(
     label: str, itemsize: int, quiet: bool
 ) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a callback that draws a bar on standard error; None where that is no terminal."""
+    """Yield a callback that draws a bar on standard error; None where that is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
