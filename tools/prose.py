@@ -11,7 +11,7 @@ UNCLEAR = {
     r"\b(comes?|come) by\b": 'write "is given by"',
     r"\baround the cache\b": 'write "non-temporal store"',
     r"\bbuffers? of steps\b": 'write "array of steps"',
-    r"(?<![Tt]here )\b(is|are|was|were) no (?!longer|more|other|further)[a-z]+": 'write "is not a ..."',
+    r"(?<![Tt]here )\b(is|are|was) no (?!longer|more|other|further)[a-z]+": 'write "is not a ..."',
     r"\bas fast as memory\b": 'write "at memory bandwidth"',
     r"\bof ours\b|\bof theirs\b": "name the owner",
 }
