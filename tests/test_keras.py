@@ -40,10 +40,14 @@ def test_on_backend(backend: str) -> None:
     run_checks(backend, "-m", "not slow")
 
 
-@pytest.mark.parametrize("floatx", ["float16", "bfloat16", "float64"])
+FLOATX = [("torch", "bfloat16"), ("torch", "float64"), ("numpy", "float64")]
+SLOWER = [("torch", "float16"), ("numpy", "float16"), ("numpy", "bfloat16")]
+SLOWER += [(backend, x) for backend in ("tensorflow", "jax") for x in ("float16", "float64")]
+
+
 @pytest.mark.parametrize(
-    "backend",
-    ["numpy", "torch", *(pytest.param(b, marks=pytest.mark.slow) for b in ("tensorflow", "jax"))],
+    ("backend", "floatx"),
+    [*FLOATX, *(pytest.param(*pair, marks=pytest.mark.slow) for pair in SLOWER)],
 )
 def test_the_dtype_under_floatx(backend: str, floatx: str) -> None:
     run_checks(backend, "-k", "dtype_that_keras_computes_in", floatx=floatx)
