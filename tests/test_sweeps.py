@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import ufunc
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import assert_same_bits, numpy_decay, random_numbers
+from support.kernels import ufunc
+from support.oracle import assert_same_bits, numpy_decay, random_numbers
 
 STEPS = "i4", "u4", "i8", "u8", "f4", "f8"
 QUIET = {"step": 750.0, "initial_learning_rate": 0.1, "decay_steps": 1000.0, "decay_rate": 0.5}
