@@ -84,12 +84,12 @@ enum class Along { kRow, kColumn };
 template <class T>
 constexpr std::size_t kShortRow = kShortRowBytes / sizeof(T);
 template <class T>
-constexpr std::size_t kPattern = kShortRow<T> * (64 / sizeof(T));
+constexpr std::size_t kPattern = kShortRow<T>*(64 / sizeof(T));
 
 // What a task gathers.
 template <class T>
 struct Buffers {
-  alignas(64) T columns[std::max(kColumnBytes / sizeof(T), kNumQuantities * kPattern<T>)];
+  alignas(64) T columns[std::max(kColumnBytes / sizeof(T), kNumQuantities* kPattern<T>)];
   alignas(64) T rows[kNumQuantities][kRows + 2 * 64 / sizeof(T)];
 };
 
@@ -122,6 +122,13 @@ class Call {
     for (std::size_t q = 0; q < kNumQuantities; ++q) {
       by_row_[q] = !varies_[q].columns && !(short_ && !varies_[q].rows);
     }
+    const auto joined = [&](Operand k) {
+      const auto& strides = sweep.operands[k].strides;
+      return axes == 2 && strides[0] == strides[1] * static_cast<std::int64_t>(columns_);
+    };
+    joined_[kProgress] = joined(kStep) && (joined(kDecaySteps) || one_divisor_);
+    joined_[kLearningRate] = joined(kInitialLearningRate);
+    joined_[kRate] = joined(kDecayRate);
     std::size_t tables = 0;
     for (const bool by_row : by_row_) tables += by_row ? 0 : 1;
     // A multiple of the lanes, so that the numbers of every quantity are aligned.
@@ -181,6 +188,7 @@ class Call {
   std::size_t rows_, columns_;
   Varies varies_[kNumQuantities];
   bool by_row_[kNumQuantities];
+  bool joined_[kNumQuantities];  // a row's elements are followed by those of the next row
   bool one_divisor_, flat_, short_, stream_;
   T divisor_;
   std::size_t table_;  // numbers of one quantity in Buffers::columns
@@ -271,8 +279,9 @@ template <class T>
 void Call<T>::GatherElements(std::size_t q, const Grid& grid, std::size_t i, std::size_t n,
                              T* to) const {
   std::size_t row = i / grid.columns, column = i % grid.columns;
+  const bool joined = joined_[q] && grid.columns == columns_;
   while (n > 0) {
-    const std::size_t run = std::min(n, grid.columns - column);
+    const std::size_t run = joined ? n : std::min(n, grid.columns - column);
     GatherQuantity(q, Along::kRow, grid.row + row, grid.column + column, run, to);
     to += run;
     n -= run;

@@ -1,4 +1,4 @@
-"""Sweeps over broadcast arrays: the bits and the flags of the ufunc, for every layout and target."""
+"""Sweeps over broadcast arrays: the ufunc's bits and flags, for every layout and target."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from invdecay import num_threads
 from support.kernels import ufunc
 from support.oracle import assert_same_bits, numpy_decay, random_numbers
 
@@ -118,8 +119,6 @@ LARGE = {"rates along rows": (0, 1), "rates along columns": (1, 0)}
 @pytest.mark.parametrize("axes", LARGE.values(), ids=LARGE)
 def test_large_sweeps_with_several_threads(native, staircase, dtype, columns, axes):
     """Large enough for threads, and one number that raises a flag among all of them."""
-    from invdecay import num_threads
-
     rows = 5_000_000 // columns
     shape = rows, columns
     rates = np.linspace(0.1, 0.9, shape[axes[0]], dtype=dtype)
@@ -193,10 +192,10 @@ def test_float32_arithmetic_refuses_what_it_would_round_twice(native, arguments)
     for name in ("initial_learning_rate", "decay_steps", "decay_rate"):
         arguments[name] = arguments[name].astype("f4")
     arguments["arithmetic"] = "float32"
-    with pytest.raises(TypeError, match="out has a dtype.*float64"):
+    with pytest.raises(TypeError, match=r"out has a dtype.*float64"):
         native.evaluate(**arguments)
     arguments["out"] = np.zeros((4, 5), "f4")
-    with pytest.raises(TypeError, match="step has a dtype.*float64"):
+    with pytest.raises(TypeError, match=r"step has a dtype.*float64"):
         native.evaluate(**(arguments | {"step": np.arange(5.0)}))
 
 
