@@ -20,6 +20,7 @@ struct Float16 {
 
 // The types of elements in arrays.
 enum class DType { kInt32, kUInt32, kInt64, kUInt64, kFloat16, kFloat32, kFloat64 };
+inline constexpr std::size_t kNumDTypes = 7;
 
 template <class T>
 constexpr DType DTypeOf() {
@@ -70,11 +71,77 @@ struct RangeLoop {
   RangeFunction* function;
 };
 
+// ------------------------------ Sweeps
+
+// The numbers that the last part of the formula combines: initial_learning_rate / (1 + decay_rate *
+// p), where p is the quotient of step and decay_steps, floored in the staircase form.
+enum Quantity : std::size_t { kProgress, kLearningRate, kRate };
+inline constexpr std::size_t kNumQuantities = 3;
+
+// What the rows of a result are evaluated from. Each quantity either varies along a row, and then
+// `columns` holds its numbers; or it is the same for a whole row, and then `rows` holds one number
+// for each row. The other pointer is null.
+template <class T>
+struct SweepValues {
+  std::array<const T*, kNumQuantities> columns;
+  std::array<const T*, kNumQuantities> rows;
+};
+
+// Where a loop stores its results.
+struct SweepOutput {
+  void* data;
+  std::size_t n;  // a multiple of the lanes
+  bool stream;    // past the cache; data is then aligned to the bytes of the results of all lanes
+};
+
+// Rows that are shorter than a few vectors repeat a pattern: the vector number k begins with the
+// same column as number k + size / lanes.
+template <class T>
+struct ShortRowPattern {
+  using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  const Index* row;  // by how many rows each element is behind the first of its vector
+  std::size_t size;  // of `row`, and of `columns` in SweepValues
+};
+
+// The loops of a sweep with arithmetic in T and results of one type.
+template <class T>
+struct SweepLoops {
+  DType result;
+  std::size_t lanes;
+
+  // Converts n elements to T. They are at first + i * stride. By DType; null where T cannot hold
+  // the elements.
+  using Gather = void(std::uint64_t first, std::int64_t stride, T* to, std::size_t n);
+  std::array<Gather*, kNumDTypes> gather;
+  Gather* gather_range;
+
+  // Replaces n steps by their progress. There is one number of decay_steps, or n.
+  void (*progress)(Form form, T* steps, const T* decay_steps, bool one, std::size_t n);
+
+  // Stores the results of consecutive rows of at least `lanes` columns, from a column of the first
+  // row on. The columns wrap around once: `columns` has a vector more than a row.
+  void (*long_rows)(const SweepValues<T>& values, std::size_t columns, std::size_t column,
+                    const SweepOutput& out);
+
+  // The same for rows of any length, from the beginning of a pattern on. `rows` has a vector more.
+  void (*short_rows)(const SweepValues<T>& values, const ShortRowPattern<T>& pattern,
+                     std::size_t columns, std::size_t column, const SweepOutput& out);
+
+  // Completes the stores of this thread that went past the cache.
+  void (*flush)();
+};
+
+struct Sweeps {
+  std::vector<SweepLoops<float>> float32;  // by the type of the arithmetic
+  std::vector<SweepLoops<double>> float64;
+};
+
 // All loops compiled for one SIMD target.
 struct Kernels {
   const char* target;
   std::vector<ArrayLoop> array_loops;  // the same dtypes in the same order for every target
   std::vector<RangeLoop> range_loops;
+  Sweeps sweeps;
 };
 
 // Returns the kernels of each target that this build has and this processor runs, best first. They

@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "processors.h"
+#include "sweep_array.h"
 #include "ufunc.h"
 
 namespace py = pybind11;
@@ -84,7 +85,17 @@ PYBIND11_MODULE(_core_of_main, m, py::mod_gil_not_used()) {
           },
           py::arg("out"), py::arg("start"), py::arg("step"), py::arg("initial_learning_rate"),
           py::arg("decay_steps"), py::arg("decay_rate"), py::arg("staircase"),
-          py::arg("arithmetic"));
+          py::arg("arithmetic"))
+      .def(
+          "evaluate",
+          [](const TargetKernels& self, const py::object& out, const py::object& step,
+             const py::object& initial_learning_rate, const py::object& decay_steps,
+             const py::object& decay_rate, bool staircase, const std::string& arithmetic) {
+            return invdecay::EvaluateArrays(*self.kernels, out, step, initial_learning_rate,
+                                            decay_steps, decay_rate, staircase, arithmetic);
+          },
+          py::arg("out"), py::arg("step"), py::arg("initial_learning_rate"), py::arg("decay_steps"),
+          py::arg("decay_rate"), py::arg("staircase"), py::arg("arithmetic"));
   m.attr("targets") = TargetNames();
   m.def("kernels", KernelsFor, py::arg("target"));
 

@@ -38,13 +38,9 @@ struct Call {
   }
 };
 
-}  // namespace
-
-void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
-                 const void* context) noexcept {
-  const std::size_t worth = n * bytes / kMinBytesPerThread;
-  // Whole pages of every operand, so that no two threads write to the same page.
-  const std::size_t chunk = (kChunkBytes / bytes + 4095) / 4096 * 4096;
+void RunInChunks(std::size_t n, std::size_t chunk, std::size_t bytes, int threads,
+                 ParallelBody body, const void* context) {
+  const std::size_t worth = bytes / kMinBytesPerThread;
   const std::size_t chunks = (n + chunk - 1) / chunk;
   const std::size_t workers =
       std::min({chunks, worth, static_cast<std::size_t>(std::max(threads, 1))});
@@ -63,6 +59,20 @@ void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody bod
   call.Work();
   for (std::thread& thread : started) thread.join();
   std::feraiseexcept(call.raised.load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
+void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
+                 const void* context) noexcept {
+  // Whole pages of every operand, so that no two threads write to the same page.
+  const std::size_t chunk = (kChunkBytes / bytes + 4095) / 4096 * 4096;
+  RunInChunks(n, chunk, n * bytes, threads, body, context);
+}
+
+void ParallelTasks(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
+                   const void* context) noexcept {
+  RunInChunks(n, 1, bytes, threads, body, context);
 }
 
 }  // namespace invdecay

@@ -10,7 +10,8 @@ const std::vector<Kernels>& AllKernels() {
     // The better a target, the lower its bit.
     for (std::int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {
       const std::int64_t target = rest & -rest;
-      found.push_back({hwy::TargetName(target), ArrayLoopsFor(target), RangeLoopsFor(target)});
+      found.push_back({hwy::TargetName(target), ArrayLoopsFor(target), RangeLoopsFor(target),
+                       SweepsFor(target)});
     }
     return found;
   }();

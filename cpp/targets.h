@@ -20,10 +20,13 @@ template <std::int64_t target>
 std::vector<ArrayLoop> ArrayLoops();
 template <std::int64_t target>
 std::vector<RangeLoop> RangeLoops();
+template <std::int64_t target>
+Sweeps SweepsOf();
 
 // Call the specialisation for `target`, which is one bit of HWY_TARGETS.
 std::vector<ArrayLoop> ArrayLoopsFor(std::int64_t target);
 std::vector<RangeLoop> RangeLoopsFor(std::int64_t target);
+Sweeps SweepsFor(std::int64_t target);
 
 template <class Function, std::size_t... bit>
 void WithTarget(std::int64_t target, const Function& function, std::index_sequence<bit...>) {

@@ -148,20 +148,6 @@ void AddPromoters(const py::object& ufunc) {
 
 // ------------------------------ Calls
 
-// Returns what a call of n elements may use. Few elements are not worth a look at the limits.
-Resources ResourcesFor(std::size_t n) noexcept {
-  constexpr std::size_t kMostBytesPerElement = 8 + 4 * 8;
-  Resources resources{1, LastLevelCacheBytes()};
-  if (n >= 2 * kMinBytesPerThread / kMostBytesPerElement) {
-    try {
-      resources.threads = ThreadLimit();
-    } catch (const std::exception&) {
-      // Without memory to find out, one thread works.
-    }
-  }
-  return resources;
-}
-
 // NumPy's inner loop. `data` is the loop of the kernels.
 void CallArrayFunction(char** operands, const npy_intp* dimensions, const npy_intp* strides,
                        void* data) noexcept {
@@ -176,14 +162,6 @@ struct UfuncTables {
   std::vector<void*> data;
   std::vector<char> type_numbers;
 };
-
-// NumPy's numbers for floating-point exceptions.
-int NumPyFlags(int raised) {
-  return (raised & FE_DIVBYZERO ? NPY_FPE_DIVIDEBYZERO : 0) |
-         (raised & FE_OVERFLOW ? NPY_FPE_OVERFLOW : 0) |
-         (raised & FE_UNDERFLOW ? NPY_FPE_UNDERFLOW : 0) |
-         (raised & FE_INVALID ? NPY_FPE_INVALID : 0);
-}
 
 }  // namespace
 
@@ -253,6 +231,27 @@ int FillRange(const Kernels& kernels, const py::object& out, std::int64_t start,
     raised = exceptions.Raised();
   });
   return NumPyFlags(raised);
+}
+
+Resources ResourcesFor(std::size_t n) noexcept {
+  // Few elements are not worth a look at the limits.
+  constexpr std::size_t kMostBytesPerElement = 8 + 4 * 8;
+  Resources resources{1, LastLevelCacheBytes()};
+  if (n >= 2 * kMinBytesPerThread / kMostBytesPerElement) {
+    try {
+      resources.threads = ThreadLimit();
+    } catch (const std::exception&) {
+      // Without memory to find out, one thread works.
+    }
+  }
+  return resources;
+}
+
+int NumPyFlags(int raised) {
+  return (raised & FE_DIVBYZERO ? NPY_FPE_DIVIDEBYZERO : 0) |
+         (raised & FE_OVERFLOW ? NPY_FPE_OVERFLOW : 0) |
+         (raised & FE_UNDERFLOW ? NPY_FPE_UNDERFLOW : 0) |
+         (raised & FE_INVALID ? NPY_FPE_INVALID : 0);
 }
 
 void ReportFlags(const char* name, int flags) {

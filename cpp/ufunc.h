@@ -3,6 +3,7 @@
 
 #include <pybind11/pybind11.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -22,6 +23,12 @@ pybind11::object MakeUfunc(const Kernels& kernels, Form form, const char* name,
 int FillRange(const Kernels& kernels, const pybind11::object& out, std::int64_t start,
               std::int64_t step, const Hyperparameters<double>& hyper, bool staircase,
               const std::string& arithmetic);
+
+// Returns what a call of n elements may use.
+Resources ResourcesFor(std::size_t n) noexcept;
+
+// Returns NumPy's numbers for the floating-point exceptions of <cfenv>.
+int NumPyFlags(int raised);
 
 // Warns about floating-point exceptions, or raises them, as numpy.errstate says.
 void ReportFlags(const char* name, int flags);

@@ -23,6 +23,16 @@ class Kernels:
         staircase: bool,
         arithmetic: str,
     ) -> int: ...
+    def evaluate(
+        self,
+        out: npt.NDArray[Any],
+        step: npt.NDArray[Any] | tuple[int, int],
+        initial_learning_rate: npt.NDArray[Any],
+        decay_steps: npt.NDArray[Any],
+        decay_rate: npt.NDArray[Any],
+        staircase: bool,
+        arithmetic: str,
+    ) -> int: ...
 
 def kernels(target: str) -> Kernels: ...
 def report_flags(name: str, flags: int) -> None: ...

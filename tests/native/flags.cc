@@ -11,30 +11,6 @@ using namespace invdecay::check;
 
 namespace {
 
-constexpr int kRoundings[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
-
-// A rounding mode and, on x86, the bits that flush subnormal results and operands to zero.
-class Mode {
- public:
-  explicit Mode(std::uint64_t number) {
-    std::fegetenv(&before_);
-    std::fesetround(kRoundings[number % 4]);
-#if defined(__SSE__)
-    constexpr unsigned kDenormalsAreZero = 0x0040, kFlushToZero = 0x8000;
-    _mm_setcsr(_mm_getcsr() | (number & 4 ? kFlushToZero : 0) |
-               (number & 8 ? kDenormalsAreZero : 0));
-#endif
-  }
-  ~Mode() { std::fesetenv(&before_); }
-  Mode(const Mode&) = delete;
-  Mode& operator=(const Mode&) = delete;
-
- private:
-  std::fenv_t before_;
-};
-
-int Raised() { return std::fetestexcept(kReportedExceptions); }
-
 template <class T>
 struct Operands {
   std::vector<T> step, lr, decay_steps, rate;

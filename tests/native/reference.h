@@ -1,6 +1,8 @@
 // What every kernel must give: the formula in plain scalar C++, written apart from the kernels.
 #pragma once
 
+#include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +50,38 @@ template <class T, class Step>
   for (std::size_t i = 0; i < n; ++i) {
     out[i] = LearningRate(form, steps[i], h.initial_learning_rate, h.decay_steps, h.decay_rate);
   }
+}
+
+// The bits of a float16, and the exceptions that rounding to it raises.
+struct Rounded {
+  std::uint16_t bits;
+  int flags;
+};
+
+// Rounds x to float16 as NumPy's cast does, by exact arithmetic in double. The rounding mode must
+// be to nearest.
+inline Rounded ToFloat16(double x) {
+  const auto sign = static_cast<std::uint16_t>(std::signbit(x) ? 0x8000 : 0);
+  const auto with_sign = [sign](int bits) { return static_cast<std::uint16_t>(sign | bits); };
+  if (std::isnan(x)) return {with_sign(0x7E00), 0};
+  if (std::isinf(x)) return {with_sign(0x7C00), 0};
+  if (x == 0) return {sign, 0};
+  const int exponent = std::max(std::ilogb(x), -14);
+  const double in_units = std::ldexp(std::abs(x), 10 - exponent);
+  const double below = std::floor(in_units);
+  const double rest = in_units - below;
+  const bool up = rest > 0.5 || (rest == 0.5 && std::fmod(below, 2) == 1);
+  const int units = static_cast<int>(below) + (up ? 1 : 0);
+  const bool tiny = std::abs(x) < 0x1p-14;
+  // 1,024 units carry into the exponent by themselves.
+  const long long bits = tiny ? units : (static_cast<long long>(exponent) + 14) * 1024 + units;
+  if (bits >= 0x7C00) return {with_sign(0x7C00), FE_OVERFLOW};
+  return {with_sign(static_cast<int>(bits)), tiny && rest != 0 ? FE_UNDERFLOW : 0};
+}
+
+inline bool SameFloat16(std::uint16_t a, std::uint16_t b) {
+  const auto nan = [](std::uint16_t x) { return (x & 0x7FFF) > 0x7C00; };
+  return a == b || (nan(a) && nan(b));
 }
 
 }  // namespace invdecay::check

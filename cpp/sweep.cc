@@ -1,0 +1,566 @@
+#include "sweep.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+
+#include "parallel.h"
+
+namespace invdecay {
+namespace {
+
+// Bytes of results that one task stores. A thread that stalls holds up at most one task.
+constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
+// Bytes of the columns' numbers that a task keeps while it goes from row to row: in the L1 cache.
+constexpr std::size_t kColumnBytes = std::size_t{1} << 14;
+// Rows of fewer bytes, in the type of the arithmetic, are evaluated as a pattern that repeats.
+constexpr std::size_t kShortRowBytes = 512;
+// Rows whose numbers are gathered at a time.
+constexpr std::size_t kRows = 256;
+// Elements that are evaluated in a buffer where the output's rows do not lie side by side.
+constexpr std::size_t kBlock = 2048;
+
+std::size_t Index(DType dtype) { return static_cast<std::size_t>(dtype); }
+
+// ------------------------------ The order of the axes
+
+// Reorders the axes so that the output's strides are positive and fall from axis to axis, leaves
+// out axes of one index, and joins axes that every operand goes through as through one. The last
+// axis that remains is called a row's; its indices are columns.
+void SimplifyAxes(Sweep& sweep) {
+  const auto swap = [&](std::size_t a, std::size_t b) {
+    std::swap(sweep.lengths[a], sweep.lengths[b]);
+    for (SweepOperand& operand : sweep.operands) std::swap(operand.strides[a], operand.strides[b]);
+  };
+  const auto remove = [&](std::size_t axis) {
+    for (; axis + 1 < sweep.axes; ++axis) swap(axis, axis + 1);
+    --sweep.axes;
+  };
+  for (std::size_t axis = sweep.axes; axis-- > 0;) {
+    if (sweep.lengths[axis] == 1) remove(axis);
+  }
+  const auto& out_strides = sweep.operands[kOut].strides;
+  for (std::size_t axis = 0; axis < sweep.axes; ++axis) {
+    if (out_strides[axis] < 0) {
+      const std::uint64_t last = sweep.lengths[axis] - 1;
+      for (SweepOperand& operand : sweep.operands) {
+        operand.first += last * static_cast<std::uint64_t>(operand.strides[axis]);
+        operand.strides[axis] = -operand.strides[axis];
+      }
+    }
+    for (std::size_t a = axis; a > 0 && out_strides[a - 1] < out_strides[a]; --a) swap(a - 1, a);
+  }
+  for (std::size_t axis = sweep.axes; axis-- > 1;) {
+    const auto length = static_cast<std::int64_t>(sweep.lengths[axis]);
+    const auto is_one = [&](const SweepOperand& operand) {
+      return operand.strides[axis - 1] == operand.strides[axis] * length;
+    };
+    if (!std::all_of(sweep.operands.begin(), sweep.operands.end(), is_one)) continue;
+    sweep.lengths[axis - 1] *= sweep.lengths[axis];
+    for (SweepOperand& operand : sweep.operands) {
+      operand.strides[axis - 1] = operand.strides[axis];
+    }
+    remove(axis);
+  }
+}
+
+// ------------------------------ One call
+
+// Rows of `columns` elements that are stored one after the other: the whole output if it lies side
+// by side, else a part of it that goes through a buffer.
+struct Grid {
+  std::size_t row, column;  // of its first element in the sweep
+  std::size_t rows, columns;
+  char* out;
+  std::size_t begin, end;  // the elements between them are stored by whole vectors
+};
+
+// In which direction the elements follow that are gathered.
+enum class Along { kRow, kColumn };
+
+// The most numbers of a pattern: it has at most as many vectors as a row has columns.
+template <class T>
+constexpr std::size_t kShortRow = kShortRowBytes / sizeof(T);
+template <class T>
+constexpr std::size_t kPattern = kShortRow<T>*(64 / sizeof(T));
+
+// What a task gathers.
+template <class T>
+struct Buffers {
+  alignas(64) T columns[std::max(kColumnBytes / sizeof(T), kNumQuantities* kPattern<T>)];
+  alignas(64) T rows[kNumQuantities][kRows + 2 * 64 / sizeof(T)];
+};
+
+template <class T>
+class Call {
+ public:
+  Call(const Sweep& sweep, const SweepLoops<T>& loops, const Resources& resources)
+      : sweep_(sweep), loops_(loops), threads_(resources.threads), out_size_(SizeOf(loops.result)) {
+    const std::size_t axes = sweep.axes;
+    columns_ = axes > 0 ? sweep.lengths[axes - 1] : 1;
+    rows_ = 1;
+    for (std::size_t axis = 0; axis + 1 < axes; ++axis) rows_ *= sweep.lengths[axis];
+    const auto varies = [&](Operand k) {
+      Varies v{false, false};
+      for (std::size_t axis = 0; axis < axes; ++axis) {
+        if (sweep.operands[k].strides[axis] != 0) (axis + 1 < axes ? v.rows : v.columns) = true;
+      }
+      return v;
+    };
+    const Varies step = varies(kStep), decay_steps = varies(kDecaySteps);
+    varies_[kProgress] = {step.rows || decay_steps.rows, step.columns || decay_steps.columns};
+    varies_[kLearningRate] = varies(kInitialLearningRate);
+    varies_[kRate] = varies(kDecayRate);
+    one_divisor_ = !decay_steps.rows && !decay_steps.columns;
+    Gather(kDecaySteps, Along::kRow, 0, 0, 1, &divisor_);
+    flat_ = IsFlat();
+    short_ = columns_ < kShortRow<T>;
+    stream_ = flat_ && rows_ * columns_ * out_size_ > resources.cache_bytes;
+    // In short rows a constant is one of the numbers of the pattern.
+    for (std::size_t q = 0; q < kNumQuantities; ++q) {
+      by_row_[q] = !varies_[q].columns && !(short_ && !varies_[q].rows);
+    }
+    const auto joined = [&](Operand k) {
+      const auto& strides = sweep.operands[k].strides;
+      return axes == 2 && strides[0] == strides[1] * static_cast<std::int64_t>(columns_);
+    };
+    joined_[kProgress] = joined(kStep) && (joined(kDecaySteps) || one_divisor_);
+    joined_[kLearningRate] = joined(kInitialLearningRate);
+    joined_[kRate] = joined(kDecayRate);
+    std::size_t tables = 0;
+    for (const bool by_row : by_row_) tables += by_row ? 0 : 1;
+    // A multiple of the lanes, so that the numbers of every quantity are aligned.
+    const std::size_t share = kColumnBytes / sizeof(T) / std::max<std::size_t>(tables, 1);
+    table_ = short_ ? kPattern<T> : share / loops_.lanes * loops_.lanes;
+  }
+
+  void Run();
+
+ private:
+  struct Varies {
+    bool rows, columns;
+  };
+
+  static std::size_t SizeOf(DType dtype) {
+    return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
+  }
+
+  bool IsFlat() const;
+  bool ByElement(std::size_t q) const { return varies_[q].rows && varies_[q].columns; }
+  bool AnyByElement() const { return ByElement(0) || ByElement(1) || ByElement(2); }
+
+  std::uint64_t FirstOf(Operand k, std::size_t row, std::size_t column) const;
+  void Gather(Operand k, Along along, std::size_t row, std::size_t column, std::size_t n,
+              T* to) const;
+  void GatherQuantity(std::size_t q, Along along, std::size_t row, std::size_t column,
+                      std::size_t n, T* to) const;
+  void GatherElements(std::size_t q, const Grid& grid, std::size_t i, std::size_t n, T* to) const;
+  void GatherRows(const Grid& grid, std::size_t row, std::size_t n, Buffers<T>& buffers,
+                  SweepValues<T>& values) const;
+
+  void Align(Grid& grid) const;
+  void StoreEnds(const Grid& grid) const;
+  void StoreFew(const Grid& grid, std::size_t i, std::size_t n) const;
+  void StoreLongRows(const Grid& grid, std::size_t row, std::size_t end_row, std::size_t column,
+                     std::size_t end_column) const;
+  void MakePattern(const Grid& grid);
+  void StoreShortRows(const Grid& grid, std::size_t i, std::size_t end) const;
+  void StoreBlock(std::size_t row, std::size_t end_row, std::size_t column,
+                  std::size_t end_column) const;
+
+  template <void (Call::*task)(std::size_t) const>
+  void Parallel(std::size_t tasks) const {
+    const auto body = [](const void* context, std::size_t begin, std::size_t end) {
+      for (; begin < end; ++begin) (static_cast<const Call*>(context)->*task)(begin);
+    };
+    ParallelTasks(tasks, rows_ * columns_ * out_size_, threads_, body, this);
+  }
+  void LongTask(std::size_t task) const;
+  void ShortTask(std::size_t task) const;
+  void BlockTask(std::size_t task) const;
+
+  const Sweep& sweep_;
+  const SweepLoops<T>& loops_;
+  const int threads_;
+  const std::size_t out_size_;
+  std::size_t rows_, columns_;
+  Varies varies_[kNumQuantities];
+  bool by_row_[kNumQuantities];
+  bool joined_[kNumQuantities];  // a row's elements are followed by those of the next row
+  bool one_divisor_, flat_, short_, stream_;
+  T divisor_;
+  std::size_t table_;  // numbers of one quantity in Buffers::columns
+  // Of the tasks.
+  Grid grid_;
+  std::size_t tiles_, rows_per_task_, elements_per_task_;
+  // Of short rows.
+  alignas(64) T pattern_columns_[kNumQuantities][kPattern<T>];
+  alignas(64) typename ShortRowPattern<T>::Index pattern_rows_[kPattern<T>];
+  ShortRowPattern<T> pattern_;
+};
+
+// Whether the elements of the output lie side by side.
+template <class T>
+bool Call<T>::IsFlat() const {
+  const SweepOperand& out = sweep_.operands[kOut];
+  std::uint64_t size = out_size_;
+  if (out.first % size != 0) return false;
+  for (std::size_t axis = sweep_.axes; axis-- > 0;) {
+    if (static_cast<std::uint64_t>(out.strides[axis]) != size) return false;
+    size *= sweep_.lengths[axis];
+  }
+  return true;
+}
+
+// ------------------------------ Operands
+
+template <class T>
+std::uint64_t Call<T>::FirstOf(Operand k, std::size_t row, std::size_t column) const {
+  const SweepOperand& operand = sweep_.operands[k];
+  std::uint64_t first = operand.first;
+  if (sweep_.axes == 0) return first;
+  std::size_t axis = sweep_.axes - 1;
+  first += column * static_cast<std::uint64_t>(operand.strides[axis]);
+  while (axis-- > 0) {
+    const std::size_t index = axis > 0 ? row % sweep_.lengths[axis] : row;
+    if (axis > 0) row /= sweep_.lengths[axis];
+    first += index * static_cast<std::uint64_t>(operand.strides[axis]);
+  }
+  return first;
+}
+
+// Gathers n numbers of an operand from an element on: those that follow in its row, or those of the
+// same column in the rows that follow.
+template <class T>
+void Call<T>::Gather(Operand k, Along along, std::size_t row, std::size_t column, std::size_t n,
+                     T* to) const {
+  const auto gather = k == kStep && sweep_.steps_are_range
+                          ? loops_.gather_range
+                          : loops_.gather[Index(k == kStep ? sweep_.step : sweep_.arithmetic)];
+  const auto& strides = sweep_.operands[k].strides;
+  const std::size_t axes = sweep_.axes;
+  if (along == Along::kRow) {
+    return gather(FirstOf(k, row, column), axes > 0 ? strides[axes - 1] : 0, to, n);
+  }
+  if (axes < 2) return gather(FirstOf(k, row, column), 0, to, n);
+  const std::size_t length = sweep_.lengths[axes - 2];
+  while (n > 0) {
+    const std::size_t run = std::min(n, length - row % length);
+    gather(FirstOf(k, row, column), strides[axes - 2], to, run);
+    row += run;
+    n -= run;
+    to += run;
+  }
+}
+
+template <class T>
+void Call<T>::GatherQuantity(std::size_t q, Along along, std::size_t row, std::size_t column,
+                             std::size_t n, T* to) const {
+  if (q != kProgress) {
+    return Gather(q == kRate ? kDecayRate : kInitialLearningRate, along, row, column, n, to);
+  }
+  constexpr std::size_t kSome = 256;
+  T divisors[kSome];
+  while (n > 0) {
+    const std::size_t some = std::min(n, one_divisor_ ? n : kSome);
+    Gather(kStep, along, row, column, some, to);
+    if (!one_divisor_) Gather(kDecaySteps, along, row, column, some, divisors);
+    loops_.progress(sweep_.form, to, one_divisor_ ? &divisor_ : divisors, one_divisor_, some);
+    (along == Along::kRow ? column : row) += some;
+    to += some;
+    n -= some;
+  }
+}
+
+// Gathers the numbers of n elements from the element number i of a grid on.
+template <class T>
+void Call<T>::GatherElements(std::size_t q, const Grid& grid, std::size_t i, std::size_t n,
+                             T* to) const {
+  std::size_t row = i / grid.columns, column = i % grid.columns;
+  const bool joined = joined_[q] && grid.columns == columns_;
+  while (n > 0) {
+    const std::size_t run = joined ? n : std::min(n, grid.columns - column);
+    GatherQuantity(q, Along::kRow, grid.row + row, grid.column + column, run, to);
+    to += run;
+    n -= run;
+    column = 0;
+    ++row;
+  }
+}
+
+// Gathers the numbers of n rows of a grid, and repeats the last one for a vector more.
+template <class T>
+void Call<T>::GatherRows(const Grid& grid, std::size_t row, std::size_t n, Buffers<T>& buffers,
+                         SweepValues<T>& values) const {
+  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    if (!by_row_[q]) continue;
+    T* to = buffers.rows[q];
+    const std::size_t some = std::min(n, grid.rows - row);
+    GatherQuantity(q, Along::kColumn, grid.row + row, grid.column, some, to);
+    std::fill_n(to + some, n - some + loops_.lanes, to[some - 1]);
+    values.rows[q] = to;
+  }
+}
+
+// ------------------------------ Parts of a grid
+
+// Sets which elements of a grid are stored by whole vectors, aligned if they bypass the cache.
+template <class T>
+void Call<T>::Align(Grid& grid) const {
+  const std::size_t lanes = loops_.lanes, n = grid.rows * grid.columns;
+  const std::size_t place = reinterpret_cast<std::uintptr_t>(grid.out) / out_size_ % lanes;
+  grid.begin = std::min(n, (lanes - place) % lanes);
+  grid.end = n - (n - grid.begin) % lanes;
+}
+
+// Stores the elements that no whole vector stores.
+template <class T>
+void Call<T>::StoreEnds(const Grid& grid) const {
+  StoreFew(grid, 0, grid.begin);
+  StoreFew(grid, grid.end, grid.rows * grid.columns - grid.end);
+}
+
+// Stores fewer elements than a vector has. The lanes without an element repeat the last one, so
+// that they raise no flag that it does not raise.
+template <class T>
+void Call<T>::StoreFew(const Grid& grid, std::size_t i, std::size_t n) const {
+  if (n == 0) return;
+  alignas(64) T numbers[kNumQuantities][64 / sizeof(T)];
+  alignas(64) char results[64];
+  SweepValues<T> values{};
+  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    GatherElements(q, grid, i, n, numbers[q]);
+    std::fill_n(numbers[q] + n, loops_.lanes - n, numbers[q][n - 1]);
+    values.columns[q] = numbers[q];
+  }
+  loops_.long_rows(values, loops_.lanes, 0, {results, loops_.lanes, false});
+  std::memcpy(grid.out + i * out_size_, results, n * out_size_);
+}
+
+// Stores some rows and columns of a grid, by vectors that begin in them.
+template <class T>
+void Call<T>::StoreLongRows(const Grid& grid, std::size_t row, std::size_t end_row,
+                            std::size_t column, std::size_t end_column) const {
+  const std::size_t lanes = loops_.lanes, width = end_column - column;
+  const bool whole_rows = width == grid.columns;
+  const auto first_vector = [&](std::size_t i) {
+    if (i <= grid.begin) return grid.begin;
+    return std::min(grid.end, grid.begin + (i - grid.begin + lanes - 1) / lanes * lanes);
+  };
+  Buffers<T> buffers;
+  SweepValues<T> values{};
+  T* tables[kNumQuantities];
+  T* table = buffers.columns;
+  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    if (by_row_[q]) continue;
+    tables[q] = table;
+    values.columns[q] = table;
+    table += table_;
+    if (ByElement(q)) continue;
+    // A vector that ends in the next row needs the columns from the first one on again.
+    const std::size_t more = std::min(lanes, grid.columns - end_column);
+    GatherQuantity(q, Along::kRow, grid.row, grid.column + column, width + more, tables[q]);
+    GatherQuantity(q, Along::kRow, grid.row, grid.column, lanes - more, tables[q] + width + more);
+  }
+  const auto store = [&](std::size_t first, std::size_t in_row, std::size_t end) {
+    const bool any = first < end;
+    if (!any) return;
+    loops_.long_rows(values, grid.columns - column, first - in_row * grid.columns - column,
+                     {grid.out + first * out_size_, end - first, stream_});
+  };
+  for (std::size_t some; row < end_row; row += some) {
+    some = std::min(kRows, end_row - row);
+    GatherRows(grid, row, some + 1, buffers, values);
+    if (whole_rows && !AnyByElement()) {
+      store(first_vector(row * grid.columns), row, first_vector((row + some) * grid.columns));
+      continue;
+    }
+    for (std::size_t r = row; r < row + some; ++r) {
+      const std::size_t first = first_vector(r * grid.columns + column);
+      const std::size_t end = first_vector(r * grid.columns + end_column);
+      if (first >= end) continue;
+      const std::size_t in_row = first - r * grid.columns - column;
+      for (std::size_t q = 0; q < kNumQuantities; ++q) {
+        if (by_row_[q]) values.rows[q] = buffers.rows[q] + (r - row);
+        if (ByElement(q)) GatherElements(q, grid, first, end - first, tables[q] + in_row);
+      }
+      store(first, r, end);
+    }
+  }
+}
+
+// Prepares the pattern that the vectors of a grid of short rows repeat.
+template <class T>
+void Call<T>::MakePattern(const Grid& grid) {
+  pattern_.size = columns_ / std::gcd(columns_, loops_.lanes) * loops_.lanes;
+  pattern_.row = pattern_rows_;
+  T row[kNumQuantities][kShortRow<T>] = {};
+  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    if (!by_row_[q] && !ByElement(q)) GatherQuantity(q, Along::kRow, 0, 0, columns_, row[q]);
+  }
+  std::size_t column = grid.begin % columns_;
+  typename ShortRowPattern<T>::Index behind = 0;
+  for (std::size_t k = 0; k < pattern_.size; ++k) {
+    if (k % loops_.lanes == 0) behind = 0;
+    pattern_rows_[k] = behind;
+    for (std::size_t q = 0; q < kNumQuantities; ++q) pattern_columns_[q][k] = row[q][column];
+    if (++column < columns_) continue;
+    column = 0;
+    ++behind;
+  }
+}
+
+// Stores the elements [i, end) of a grid. They are whole vectors from the beginning of a pattern
+// on.
+template <class T>
+void Call<T>::StoreShortRows(const Grid& grid, std::size_t i, std::size_t end) const {
+  Buffers<T> buffers;
+  SweepValues<T> values{};
+  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    if (!by_row_[q] && !ByElement(q)) values.columns[q] = pattern_columns_[q];
+  }
+  const bool any_by_element = AnyByElement();
+  std::size_t some = kRows * columns_ / pattern_.size * pattern_.size;
+  if (any_by_element) some = std::min(some, table_ / pattern_.size * pattern_.size);
+  for (; i < end; i += some) {
+    some = std::min(some, end - i);
+    const std::size_t row = i / columns_;
+    GatherRows(grid, row, (i + some - 1) / columns_ - row + 1, buffers, values);
+    if (!any_by_element) {
+      loops_.short_rows(values, pattern_, columns_, i % columns_,
+                        {grid.out + i * out_size_, some, stream_});
+      continue;
+    }
+    T* table = buffers.columns;
+    for (std::size_t q = 0; q < kNumQuantities; ++q) {
+      if (!ByElement(q)) continue;
+      GatherElements(q, grid, i, some, table);
+      values.columns[q] = table;
+      table += table_;
+    }
+    // Only one pattern at a time, because the numbers of elements do not repeat with it.
+    for (std::size_t j = 0; j < some; j += pattern_.size) {
+      SweepValues<T> part = values;
+      for (std::size_t q = 0; q < kNumQuantities; ++q) {
+        if (by_row_[q]) part.rows[q] += (i + j) / columns_ - row;
+        if (ByElement(q)) part.columns[q] += j;
+      }
+      loops_.short_rows(
+          part, pattern_, columns_, i % columns_,
+          {grid.out + (i + j) * out_size_, std::min(pattern_.size, some - j), stream_});
+    }
+  }
+}
+
+// Stores some rows and columns of the output through a buffer.
+template <class T>
+void Call<T>::StoreBlock(std::size_t row, std::size_t end_row, std::size_t column,
+                         std::size_t end_column) const {
+  alignas(64) char results[kBlock * sizeof(T)];
+  Grid grid{row, column, end_row - row, end_column - column, results, 0, 0};
+  Align(grid);
+  if (short_) {
+    StoreShortRows(grid, grid.begin, grid.end);
+  } else {
+    StoreLongRows(grid, 0, grid.rows, 0, grid.columns);
+  }
+  StoreEnds(grid);
+  const std::int64_t stride = sweep_.axes > 0 ? sweep_.operands[kOut].strides[sweep_.axes - 1] : 0;
+  const char* from = results;
+  for (; row < end_row; ++row) {
+    char* to = reinterpret_cast<char*>(FirstOf(kOut, row, column));
+    if (stride == static_cast<std::int64_t>(out_size_)) {
+      std::memcpy(to, from, grid.columns * out_size_);
+      from += grid.columns * out_size_;
+      continue;
+    }
+    for (std::size_t i = 0; i < grid.columns; ++i) {
+      std::memcpy(to, from, out_size_);
+      to += stride;
+      from += out_size_;
+    }
+  }
+}
+
+// ------------------------------ Tasks
+
+// The part number i of [0, n), of which there are `parts` of nearly the same size.
+std::size_t PartBegin(std::size_t n, std::size_t parts, std::size_t i) {
+  return i * (n / parts) + std::min(i, n % parts);
+}
+
+template <class T>
+void Call<T>::LongTask(std::size_t task) const {
+  const std::size_t tile = task % tiles_, row = task / tiles_ * rows_per_task_;
+  StoreLongRows(grid_, row, std::min(rows_, row + rows_per_task_),
+                PartBegin(columns_, tiles_, tile), PartBegin(columns_, tiles_, tile + 1));
+  if (stream_) loops_.flush();
+}
+
+template <class T>
+void Call<T>::ShortTask(std::size_t task) const {
+  const std::size_t i = grid_.begin + task * elements_per_task_;
+  StoreShortRows(grid_, i, std::min(grid_.end, i + elements_per_task_));
+  if (stream_) loops_.flush();
+}
+
+template <class T>
+void Call<T>::BlockTask(std::size_t task) const {
+  const std::size_t tile = task % tiles_, row = task / tiles_ * rows_per_task_;
+  StoreBlock(row, std::min(rows_, row + rows_per_task_), PartBegin(columns_, tiles_, tile),
+             PartBegin(columns_, tiles_, tile + 1));
+}
+
+template <class T>
+void Call<T>::Run() {
+  const auto split = [&](std::size_t most_columns, std::size_t most_elements) {
+    tiles_ = (columns_ + most_columns - 1) / most_columns;
+    const std::size_t width = (columns_ + tiles_ - 1) / tiles_;
+    rows_per_task_ = std::max<std::size_t>(1, most_elements / width);
+    return (rows_ + rows_per_task_ - 1) / rows_per_task_ * tiles_;
+  };
+  const std::size_t most_columns = table_ - loops_.lanes;
+  if (!flat_) {
+    if (short_) MakePattern(Grid{});
+    return Parallel<&Call::BlockTask>(split(std::min(most_columns, kBlock), kBlock));
+  }
+  grid_ = {0, 0, rows_, columns_, reinterpret_cast<char*>(sweep_.operands[kOut].first), 0, 0};
+  Align(grid_);
+  StoreEnds(grid_);
+  if (short_) {
+    MakePattern(grid_);
+    const std::size_t patterns = kTaskBytes / out_size_ / pattern_.size;
+    elements_per_task_ = patterns * pattern_.size;
+    const std::size_t n = grid_.end - grid_.begin;
+    return Parallel<&Call::ShortTask>((n + elements_per_task_ - 1) / elements_per_task_);
+  }
+  Parallel<&Call::LongTask>(split(most_columns, kTaskBytes / out_size_));
+}
+
+template <class T>
+void EvaluateWith(const std::vector<SweepLoops<T>>& candidates, const Sweep& sweep,
+                  const Resources& resources) {
+  for (const SweepLoops<T>& loops : candidates) {
+    if (loops.result == sweep.result) return Call<T>(sweep, loops, resources).Run();
+  }
+}
+
+}  // namespace
+
+void EvaluateSweep(const Kernels& kernels, const Sweep& sweep,
+                   const Resources& resources) noexcept {
+  for (std::size_t axis = 0; axis < sweep.axes; ++axis) {
+    if (sweep.lengths[axis] == 0) return;
+  }
+  Sweep simple = sweep;
+  SimplifyAxes(simple);
+  if (sweep.arithmetic == DType::kFloat32) {
+    EvaluateWith(kernels.sweeps.float32, simple, resources);
+  } else {
+    EvaluateWith(kernels.sweeps.float64, simple, resources);
+  }
+}
+
+}  // namespace invdecay
