@@ -66,7 +66,7 @@ if backend == "native":
 continuous_decay: np.ufunc = _kernels.continuous_decay
 staircase_decay: np.ufunc = _kernels.staircase_decay
 fill_range = _kernels.fill_range
-evaluate = getattr(_kernels, "evaluate", _fallback.evaluate)
+evaluate = _kernels.evaluate
 report_flags = module.report_flags
 
 
