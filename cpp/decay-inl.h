@@ -14,6 +14,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cfenv>
 #include <cmath>
 #include <cstddef>
@@ -266,7 +267,10 @@ HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
   HWY_ALIGN float from[hn::MaxLanes(d)];
   HWY_ALIGN std::uint16_t to[hn::MaxLanes(d)];
   hn::Store(v, d, from);
-  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) to[lane] = RoundToFloat16(from[lane]);
+  // The bound that the compiler knows comes second. Without it, GCC warns of accesses past the
+  // arrays.
+  const std::size_t lanes = std::min(hn::Lanes(d), hn::MaxLanes(d));
+  for (std::size_t lane = 0; lane < lanes; ++lane) to[lane] = RoundToFloat16(from[lane]);
   return hn::Load(d_bits, to);
 #endif
 }
