@@ -14,6 +14,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cfenv>
 #include <cmath>
 #include <cstddef>
@@ -263,10 +264,13 @@ HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
   if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);
   return hn::BitCast(d_bits, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v));
 #else
-  HWY_ALIGN float from[hn::MaxLanes(d)];
-  HWY_ALIGN std::uint16_t to[hn::MaxLanes(d)];
+  // Places for a whole vector: MaxLanes is too small for some tags of SVE2_128 in Highway 1.0.3.
+  constexpr std::size_t kMax = HWY_MAX_BYTES / sizeof(float);
+  HWY_ALIGN float from[kMax];
+  HWY_ALIGN std::uint16_t to[kMax];
   hn::Store(v, d, from);
-  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) to[lane] = RoundToFloat16(from[lane]);
+  const std::size_t lanes = std::min(hn::Lanes(d), kMax);  // a bound that the compiler knows
+  for (std::size_t lane = 0; lane < lanes; ++lane) to[lane] = RoundToFloat16(from[lane]);
   return hn::Load(d_bits, to);
 #endif
 }

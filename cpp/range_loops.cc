@@ -119,7 +119,7 @@ void EvaluateStairs(const void* context, std::size_t begin, std::size_t end) {
 template <class D>
 HWY_INLINE hn::Vec<D> Indices(D d, const RangeSteps& steps, std::size_t i) {
   using Index = hn::TFromD<D>;
-  HWY_ALIGN Index index[hn::MaxLanes(d)];
+  HWY_ALIGN Index index[HWY_MAX_BYTES / sizeof(Index)];
   for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) {
     index[lane] = static_cast<Index>(steps[i + lane]);
   }

@@ -124,10 +124,10 @@ MUTANTS = [
         "guard 40 37",
     ),
     Mutant(
-        "last block padded with what is there",
+        "last block padded with zeros",
         ARRAYS,
         "block[copied - 1]);",
-        "block[0]);",
+        "T{0});",
         "flags 20000",
     ),
     Mutant(
