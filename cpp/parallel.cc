@@ -38,8 +38,10 @@ struct Call {
   }
 };
 
-void RunInChunks(std::size_t n, std::size_t chunk, std::size_t bytes, int threads,
-                 ParallelBody body, const void* context) {
+}  // namespace
+
+void ParallelTasks(std::size_t n, std::size_t chunk, std::size_t bytes, int threads,
+                   ParallelBody body, const void* context) noexcept {
   const std::size_t worth = bytes / kMinBytesPerThread;
   const std::size_t chunks = (n + chunk - 1) / chunk;
   const std::size_t workers =
@@ -61,18 +63,11 @@ void RunInChunks(std::size_t n, std::size_t chunk, std::size_t bytes, int thread
   std::feraiseexcept(call.raised.load(std::memory_order_relaxed));
 }
 
-}  // namespace
-
 void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
                  const void* context) noexcept {
   // Whole pages of every operand, so that no two threads write to the same page.
   const std::size_t chunk = (kChunkBytes / bytes + 4095) / 4096 * 4096;
-  RunInChunks(n, chunk, n * bytes, threads, body, context);
-}
-
-void ParallelTasks(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
-                   const void* context) noexcept {
-  RunInChunks(n, 1, bytes, threads, body, context);
+  ParallelTasks(n, chunk, n * bytes, threads, body, context);
 }
 
 }  // namespace invdecay

@@ -19,8 +19,8 @@ using ParallelBody = void (*)(const void* context, std::size_t begin, std::size_
 void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
                  const void* context) noexcept;
 
-// The same for n tasks that move `bytes` together. The threads take one task after the other.
-void ParallelTasks(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
-                   const void* context) noexcept;
+// The same for n tasks that move `bytes` together. The threads take `chunk` of them at a time.
+void ParallelTasks(std::size_t n, std::size_t chunk, std::size_t bytes, int threads,
+                   ParallelBody body, const void* context) noexcept;
 
 }  // namespace invdecay

@@ -11,7 +11,7 @@
 namespace invdecay {
 namespace {
 
-// Bytes of results that one task stores. A thread that stalls holds up at most one task.
+// Bytes of results that a thread stores before it takes more. One that stalls holds up no more.
 constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
 // Bytes of the columns' numbers that a task keeps while it goes from row to row: in the L1 cache.
 constexpr std::size_t kColumnBytes = std::size_t{1} << 14;
@@ -172,10 +172,15 @@ class Call {
 
   template <void (Call::*task)(std::size_t) const>
   void Parallel(std::size_t tasks) const {
+    if (tasks == 0) return;
     const auto body = [](const void* context, std::size_t begin, std::size_t end) {
-      for (; begin < end; ++begin) (static_cast<const Call*>(context)->*task)(begin);
+      const Call& call = *static_cast<const Call*>(context);
+      for (; begin < end; ++begin) (call.*task)(begin);
+      if (call.stream_) call.loops_.flush();
     };
-    ParallelTasks(tasks, rows_ * columns_ * out_size_, threads_, body, this);
+    const std::size_t bytes = rows_ * columns_ * out_size_;
+    const std::size_t chunk = std::max<std::size_t>(1, kTaskBytes / (bytes / tasks + 1));
+    ParallelTasks(tasks, chunk, bytes, threads_, body, this);
   }
   void LongTask(std::size_t task) const;
   void ShortTask(std::size_t task) const;
@@ -496,14 +501,12 @@ void Call<T>::LongTask(std::size_t task) const {
   const std::size_t tile = task % tiles_, row = task / tiles_ * rows_per_task_;
   StoreLongRows(grid_, row, std::min(rows_, row + rows_per_task_),
                 PartBegin(columns_, tiles_, tile), PartBegin(columns_, tiles_, tile + 1));
-  if (stream_) loops_.flush();
 }
 
 template <class T>
 void Call<T>::ShortTask(std::size_t task) const {
   const std::size_t i = grid_.begin + task * elements_per_task_;
   StoreShortRows(grid_, i, std::min(grid_.end, i + elements_per_task_));
-  if (stream_) loops_.flush();
 }
 
 template <class T>
