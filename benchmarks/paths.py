@@ -22,34 +22,22 @@ _OFFSETS = 0, 16, 64, 128, 240
 
 @dataclass(frozen=True)
 class Path:
-    """One way through the kernels, over the steps 0, 1, 2, ...
-
-    Attributes
-    ----------
-    step : str or None
-        Dtype of the array of steps; None for a range, which has none.
-    arithmetic, out : str
-        Dtypes of the arithmetic and of the result.
-    staircase : bool
-        The form.
-    target : float or None
-        The fraction of the speed of a copy or fill to reach, where one is set.
-    """
+    """One way through the kernels, over the steps 0, 1, 2, ..."""
 
     step: str | None
+    """Dtype of the array of steps; None for a range, which has none."""
     arithmetic: str
     out: str
     staircase: bool = False
     target: float | None = None
+    """The fraction of the speed of a copy or fill to reach, where one is set."""
 
     @property
     def name(self) -> str:
         """A name such as ``int64 -> float32, staircase``."""
-        source = self.step or "range"
-        within = "" if self.arithmetic in (self.step, self.out) else f" in {self.arithmetic}"
-        if self.step is None and self.arithmetic != self.out:
-            within = f" in {self.arithmetic}"
-        return f"{source}{within} -> {self.out}" + (", staircase" if self.staircase else "")
+        within = "" if self.arithmetic == self.out else f" in {self.arithmetic}"
+        form = ", staircase" if self.staircase else ""
+        return f"{self.step or 'range'}{within} -> {self.out}{form}"
 
     @property
     def traffic(self) -> tuple[int, int]:

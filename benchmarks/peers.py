@@ -1,10 +1,11 @@
 """The same results by other means, each in the fastest form that its documentation recommends.
 
 A peer is a function that prepares its work for one job and returns the call to be timed, which
-returns the result. Preparing it raises ImportError where the peer is not installed.
+returns the result.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,7 @@ class Job:
     one row per rate, and (k,) beside steps of shape (n, 1) for one column per rate.
     """
 
-    steps: Array | None
+    steps: Any
     out: Array
     rate: Any = RATE
 
@@ -41,11 +42,8 @@ def _expression(step: Any, rate: Any) -> Any:
     return LR / (1 + rate * (step / DECAY_STEPS))
 
 
-# ---------------------------------------------------------------- numba
-
-
 def numba_prange(job: Job, fastmath: bool = False) -> Call:
-    kind = job.out.dtype.type
+    kind: Callable[[Any], Any] = job.out.dtype.type
     rate = kind(job.rate) if isinstance(job.rate, float) else job.rate.ravel()
     if job.steps is None:
         form = "range"
@@ -69,7 +67,7 @@ def numba_fastmath(job: Job) -> Call:
 
 
 @cache
-def _numba_kernel(form: str, kind: Any, fastmath: bool) -> Any:
+def _numba_kernel(form: str, kind: Callable[[int], Any], fastmath: bool) -> Any:
     import numba
 
     def array(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
@@ -95,9 +93,6 @@ def _numba_kernel(form: str, kind: Any, fastmath: bool) -> Any:
     return numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")(loop)
 
 
-# ---------------------------------------------------------------- the others
-
-
 def numexpr(job: Job) -> Call:
     import numexpr
 
@@ -112,7 +107,7 @@ def numexpr(job: Job) -> Call:
 def jax_jit(job: Job) -> Call:
     import jax
 
-    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
     rate = job.rate if isinstance(job.rate, float) else jax.numpy.asarray(job.rate)
     steps = None if job.steps is None else jax.numpy.asarray(job.steps)
 
@@ -161,7 +156,6 @@ def numpy_expression(job: Job) -> Call:
 
 def numpy_in_place(job: Job) -> Call:
     steps, out = job.steps, job.out
-    assert steps is not None
 
     def call() -> Any:
         np.divide(steps, DECAY_STEPS, out=out)
@@ -172,16 +166,12 @@ def numpy_in_place(job: Job) -> Call:
     return call
 
 
-def keras_schedule(dtype: str) -> Any:
-    """Return Keras's own schedule, which computes in the dtype of its initial learning rate."""
+def keras_class(job: Job) -> Call:
     import keras
 
-    lr = np.dtype(dtype).type(LR)
-    return keras.optimizers.schedules.InverseTimeDecay(lr, DECAY_STEPS, RATE)
-
-
-def keras_class(job: Job) -> Call:
-    schedule = keras_schedule(job.out.dtype.name)
+    # Keras computes in the dtype of the initial learning rate.
+    lr = job.out.dtype.type(LR)
+    schedule = keras.optimizers.schedules.InverseTimeDecay(lr, DECAY_STEPS, RATE)
     return lambda: schedule(job.steps)
 
 
@@ -207,19 +197,17 @@ ARRAY_PEERS: Peers = {
 """Peers that evaluate an array of steps."""
 
 
-def prepared(peers: Peers, job: Job) -> tuple[dict[str, Call], dict[str, str]]:
-    """Return the calls of the peers, each run once, and why the others have none."""
-    calls, absent = {}, {}
+def prepared(peers: Peers, job: Job) -> dict[str, Call]:
+    """Return the calls of the peers that work here, each run once."""
+    calls = {}
     for name, make in peers.items():
         try:
             call = make(job)
             call()
             calls[name] = call
-        except ImportError as error:
-            absent[name] = f"missing ({error.name})"
-        except Exception as error:  # a peer that does not work here is reported, not a failure
-            absent[name] = f"does not work here ({type(error).__name__})"
-    return calls, absent
+        except Exception as error:  # a peer that is missing or broken does not stop the report
+            print(f"{name} is left out: {error!r}", file=sys.stderr)
+    return calls
 
 
 def difference(ours: Array, result: Any) -> str:

@@ -72,9 +72,6 @@ def progress(text: str) -> None:
     click.echo(f"... {text}", err=True)
 
 
-# ---------------------------------------------------------------- one array or range
-
-
 def paths(run: Run) -> Iterator[str]:
     """Each path beside a copy or fill of the same bytes, and at other offsets within a page."""
     rows = []
@@ -111,9 +108,6 @@ offsets in bytes within a page, over the time at equal offsets; the target is at
     yield table([*header, "worst offset, streamed", "worst offset, cached"], rows)
 
 
-# ---------------------------------------------------------------- peers
-
-
 def against(run: Run, ours: Callable[[], Any], makers: peers.Peers, job: Job) -> list[list[object]]:
     """Compare each peer's result and time with those of `ours`."""
     targets = {
@@ -122,18 +116,16 @@ def against(run: Run, ours: Callable[[], Any], makers: peers.Peers, job: Job) ->
         "numexpr": 4.0,
         "NumPy expression": 8.0,
     }
-    calls, absent = peers.prepared(makers, job)
+    calls = peers.prepared(makers, job)
     result = np.array(ours())
     agree = {name: peers.difference(result, call()) for name, call in calls.items()}
     times = interleaved({"": ours, **calls}, run.rounds, PAUSE)
     rows: list[list[object]] = []
-    for name in makers:
-        if name in absent:
-            rows.append([name, absent[name], "", ""])
-            continue
+    for name in calls:
         faster = ratio(times[name], times[""])
-        what = f"{job.out.dtype} {'range' if job.steps is None else 'array'}"
-        run.keep(name, faster.median, what)
+        run.keep(
+            name, faster.median, f"{job.out.dtype} {'range' if job.steps is None else 'array'}"
+        )
         target = targets.get(name)
         rows.append([name, agree[name], cell(faster, target), target or ""])
     return rows
@@ -159,8 +151,6 @@ peer writes into a given array where it can take one. Keras and the NumPy expres
         rows = against(run, ours, peers.RANGE_PEERS, Job(None, out))
         yield f"### A range to {dtype}\n\n{table(header, rows)}"
 
-
-# ---------------------------------------------------------------- sweeps
 
 _SWEEPS = [
     (50_000, 1_009, "rows"),
@@ -201,13 +191,14 @@ def _sweep(run: Run, dtype: str, schedules: int, n: int, axis: str, numba: float
     own = np.zeros(shape, dtype)
     job = Job(steps, np.zeros(shape, dtype), rates)
     hyper = (*HYPER[:2], rates)
-    ours: Callable[[], Any] = partial(inverse_time_decay, steps, *hyper, out=own)
-    calls, _ = peers.prepared(peers.SWEEP_PEERS, job)
+    decay: Callable[..., Any] = inverse_time_decay
+    ours = partial(decay, steps, *hyper, out=own)
+    calls = peers.prepared(peers.SWEEP_PEERS, job)
     if peers.difference(ours(), calls["NumPy expression"]()) != "same bits":
         raise AssertionError(f"{name}: other bits than the NumPy expression")
-    extra = {"": ours, "fill": ceiling.fastest(job.out, None)[1]}
+    extra: dict[str, Callable[[], Any]] = {"": ours, "fill": ceiling.fastest(job.out, None)[1]}
     if axis == "rows":
-        ranged = partial(inverse_time_decay, range(n), *hyper, out=own, dtype=dtype)
+        ranged = partial(decay, range(n), *hyper, out=own, dtype=dtype)
         own.fill(0)
         if peers.difference(ranged(), calls["NumPy expression"]()) != "same bits":
             raise AssertionError(f"{name}: other bits over a range")
@@ -230,9 +221,6 @@ def _sweep(run: Run, dtype: str, schedules: int, n: int, axis: str, numba: float
         run.keep(peer, faster, f"sweep {name}")
         cells.append(cell(faster, numba if peer == "numba prange" else None))
     return cells
-
-
-# ---------------------------------------------------------------- float16
 
 
 def float16(run: Run) -> Iterator[str]:
@@ -260,56 +248,47 @@ the same arithmetic, which are twice the bytes."""
     yield table(["path", "time", "at most"], rows)
 
 
-# ---------------------------------------------------------------- small calls
-
-
 def calls(run: Run) -> Iterator[str]:
     """One step, and a thousand steps."""
-    yield f"""The lowest of {5 * run.rounds} rounds. "Over the ufunc" is the time beyond that of
-`continuous_decay` with the hyperparameters as 0-d arrays, on 1,000 float32 steps."""
+    rounds = 5 * run.rounds
+    yield f"""The lowest of {rounds} rounds. Arrays have 1,000 float32 steps. "Over the ufunc" is
+the time beyond that of the same call of `continuous_decay`."""
     double, single = (InverseTimeDecay(*HYPER, dtype=dtype) for dtype in ("float64", "float32"))
+    keras = peers.prepared({"Keras": peers.keras_class}, Job(12345, np.zeros(1, np.float32)))
+    if any(single(12345) != float(call()) for call in keras.values()):
+        raise AssertionError("schedule(int) differs from Keras's schedule")
     steps = np.arange(1000, dtype=np.float32)
     out = np.empty_like(steps)
-    hyper = [np.float32(x)[...] for x in HYPER]
-    ufunc = partial(invdecay.continuous_decay, steps, *hyper)
-    timed: dict[str, tuple[Callable[[], object], Callable[[], object] | None, float | None]] = {
-        "`schedule(int)`, float64": (partial(double, 12345), None, 0.3),
-        "`schedule(int)`, float32": (partial(single, 12345), None, 0.8),
-        "`schedule(numpy.int64)`, float64": (partial(double, np.int64(12345)), None, 1.0),
-        "`schedule(numpy.float32)`, float32": (partial(single, np.float32(12345)), None, 1.0),
-        "`schedule(array)` over the ufunc": (partial(single, steps), ufunc, 0.3),
-        "`inverse_time_decay(array)` over the ufunc": (
-            partial(inverse_time_decay, steps, *HYPER),
-            ufunc,
-            0.4,
+    function, ufunc = (
+        partial(decay, steps, *HYPER) for decay in (inverse_time_decay, invdecay.continuous_decay)
+    )
+    arrays = [np.asarray(x, np.float32) for x in HYPER]
+    timed: list[tuple[str, Callable[[], object], Callable[[], object] | None, float | None]] = [
+        ("`schedule(int)`, float64", partial(double, 12345), None, 0.3),
+        ("`schedule(int)`, float32", partial(single, 12345), None, 0.8),
+        ("`schedule(numpy.int64)`, float64", partial(double, np.int64(12345)), None, 1.0),
+        ("`schedule(numpy.float32)`, float32", partial(single, np.float32(12345)), None, 1.0),
+        ("`schedule(array)` over the ufunc", partial(single, steps), ufunc, 0.3),
+        ("`inverse_time_decay(array)` over the ufunc", function, ufunc, 0.3),
+        ("the same with `out=`", partial(function, out=out), partial(ufunc, out=out), 0.3),
+        ("the ufunc itself", ufunc, None, None),
+        (
+            "the same with 0-d arrays",
+            partial(invdecay.continuous_decay, steps, *arrays),
+            None,
+            None,
         ),
-        "the same with `out=`": (
-            partial(inverse_time_decay, steps, *HYPER, out=out),
-            partial(invdecay.continuous_decay, steps, *hyper, out=out),
-            0.4,
-        ),
-        "the ufunc itself, 1,000 float32 steps": (ufunc, None, None),
-        "`numpy.add` of the same": (partial(np.add, steps, steps), None, None),
-    }
-    try:
-        theirs = peers.keras_schedule("float32")
-    except ImportError:
-        progress("Keras is missing")
-    else:
-        if single(12345) != float(theirs(12345)):
-            raise AssertionError("schedule(int) differs from Keras's schedule")
-        timed["Keras's schedule, one int, eager"] = (partial(theirs, 12345), None, None)
+        ("`numpy.add`", partial(np.add, steps, steps), None, None),
+        *(("Keras's schedule, one integer, eager", call, None, None) for call in keras.values()),
+    ]
     rows = []
-    for name, (call, base, most) in timed.items():
+    for name, call, base, most in timed:
         progress(name)
         # Whatever disturbs a call this short makes it longer, so the lowest time is its own.
-        times = interleaved({"call": call, **({"base": base} if base else {})}, 5 * run.rounds)
+        times = interleaved({"call": call, "base": base or call}, rounds)
         micro = float(times["call"].min() - (times["base"].min() if base else 0)) * 1e6
         rows.append([name, f"{cell(micro, most, most=True)} µs", f"{most} µs" if most else ""])
     yield table(["call", "time", "at most"], rows)
-
-
-# ---------------------------------------------------------------- growth
 
 
 def growth(run: Run) -> Iterator[str]:
@@ -319,7 +298,7 @@ def growth(run: Run) -> Iterator[str]:
     for n in lengths:
         progress(f"growth: {n:,} elements")
         steps, own, out = (np.arange(n, dtype=np.float32) for _ in range(3))
-        calls, _ = peers.prepared(peers.ARRAY_PEERS, Job(steps, out))
+        calls = peers.prepared(peers.ARRAY_PEERS, Job(steps, out))
         ours = {"invdecay": partial(inverse_time_decay, steps, *HYPER, out=own)}
         copy = {"copy": ceiling.fastest(out, steps)[1]}
         for name, seconds in interleaved({**ours, **calls, **copy}, 3, PAUSE).items():
@@ -335,10 +314,10 @@ def growth(run: Run) -> Iterator[str]:
     for threads in [t for t in range(1, most + 1) if t & (t - 1) == 0 or t == most]:
         progress(f"growth: {threads} threads")
         for path in (Path("float32", "float32", "float32"), Path(None, "float64", "float64")):
-            steps, out = path.operands(run.n)
-            move = ceiling.fastest(out, steps, threads)[1]
+            operands = path.operands(run.n)
+            move = ceiling.fastest(*operands[::-1], threads)[1]
             with invdecay.num_threads(threads):
-                times = interleaved({"call": path.call(steps, out), "move": move}, run.rounds)
+                times = interleaved({"call": path.call(*operands), "move": move}, run.rounds)
             for who, name in ("call", path.name), ("move", "a copy" if path.step else "a fill"):
                 speeds[name][threads] = run.n / float(np.median(times[who])) / 1e6
     yield f"10^6 elements per second by threads.\n\n{_growth_table('threads', speeds)}"
@@ -348,9 +327,6 @@ def _growth_table(axis: str, speeds: dict[str, dict[int, float]]) -> str:
     places = list(next(iter(speeds.values())))
     rows = [[name, *(figure(line.get(x, np.nan)) for x in places)] for name, line in speeds.items()]
     return table([axis, *(f"{x:,}" for x in places)], rows)
-
-
-# ---------------------------------------------------------------- the whole
 
 
 def summary(run: Run) -> str:
@@ -444,11 +420,12 @@ def main(names: tuple[str, ...], n: float, rounds: int) -> None:
         for name in names:
             click.echo(measured(name, run) + "\n")
         return
-    sections = [measured(name, run) for name in SECTIONS]
     command = " ".join(["python benchmarks/report.py", *sys.argv[1:]])
-    parts = [_HEAD, summary(run), _READING, *sections, machine(command)]
-    (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
-    progress("wrote benchmarks/RESULTS.md")
+    sections = []
+    for name in SECTIONS:  # an interrupted run keeps the sections that it has measured
+        sections.append(measured(name, run))
+        parts = [_HEAD, summary(run), _READING, *sections, machine(command)]
+        (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
 
 
 _HEAD = "# How fast it is\n\n<!-- summary -->"
