@@ -92,14 +92,20 @@ class Path:
                 i, k = a // source.itemsize, b // out.itemsize
                 calls[a, b] = self.call(source[i : i + n], out[k : k + n])
         equal = [pair for pair in calls if pair[0] == pair[1]]
+        # Whatever disturbs a call of microseconds makes it longer; and more rounds cost little.
+        short = n * out.itemsize < _CHUNK
+        rounds *= 5 if short else 1
 
         def slowness(pairs: list[tuple[int, int]], rounds: int) -> dict[tuple[int, int], float]:
             times = interleaved({pair: calls[pair] for pair in pairs}, rounds)
-            level = np.median([times[pair] for pair in equal], axis=0)
             others = [pair for pair in pairs if pair not in equal]
-            return {pair: float(np.median(times[pair] / level)) for pair in others}
+            if short:
+                level = np.median([times[pair].min() for pair in equal])
+                return {pair: float(times[pair].min() / level) for pair in others}
+            levels = np.median([times[pair] for pair in equal], axis=0)
+            return {pair: float(np.median(times[pair] / levels)) for pair in others}
 
-        first = slowness(list(calls), 3)
+        first = slowness(list(calls), rounds // 2)
         slowest = sorted(first, key=lambda pair: first[pair])[-3:]
         again = slowness(equal + slowest, rounds)
         pair = max(again, key=lambda pair: again[pair])
