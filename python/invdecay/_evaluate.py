@@ -195,7 +195,7 @@ def fill(
     """
     flags = 0
     direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
-    if direct and out.dtype.char in "fd" and out.itemsize <= arithmetic.itemsize:
+    if direct and out.dtype.char in "efd" and out.itemsize <= arithmetic.itemsize:
         for i in range(0, len(steps), _PIECE):
             piece = out[i : i + _PIECE]
             flags |= fill_range(piece, steps[i], steps.step, *hyper, staircase, arithmetic.name)
