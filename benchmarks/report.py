@@ -367,6 +367,7 @@ def machine(command: str) -> str:
         ["invdecay", config["invdecay"]],
         ["Python, NumPy", f"{config['python']}, {config['numpy']}"],
         ["peers", ", ".join(map(_version, ("numba", "numexpr", "jax", "torch", "keras")))],
+        ["load average at the end, 1 and 15 minutes", "{0:.1f}, {2:.1f}".format(*os.getloadavg())],
         ["date", datetime.now(UTC).strftime("%Y-%m-%d")],
         ["command", f"`{command}`"],
     ]
