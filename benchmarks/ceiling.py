@@ -11,7 +11,10 @@ import numpy.typing as npt
 from cmake_build import built
 from timing import interleaved
 
-_PATTERN_BYTE = 0x3F
+_PATTERN = 0x3F3F3F3F
+_STATE_BYTES = 1 << 28
+
+Array = npt.NDArray[Any]
 
 
 @cache
@@ -26,6 +29,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+@cache
 def methods() -> list[str]:
     """Return the names of all methods."""
     names: list[str] = []
@@ -34,26 +38,8 @@ def methods() -> list[str]:
     return names
 
 
-def movers(
-    out: npt.NDArray[Any], source: npt.NDArray[Any] | None, threads: int | None = None
-) -> dict[str, Callable[[], object]]:
-    """Return a call per method that fills `out`, or copies `source` into it; each is checked.
-
-    Elements of `source` twice as wide as those of `out` lose every other 32-bit word.
-    """
-    count = threads or invdecay.get_num_threads()
-    calls: dict[str, Callable[[], object]] = {}
-    for number, name in enumerate(methods()):
-        call = partial(_run, number, out, source, count)
-        out.view(np.uint8)[:] = 0
-        if call():
-            _check(name, out, source)
-            calls[name] = call
-    return calls
-
-
-def _run(method: int, out: npt.NDArray[Any], source: npt.NDArray[Any] | None, threads: int) -> bool:
-    """Do one copy or fill; False where the method cannot."""
+def _run(method: int, out: Array, source: Array | None, threads: int) -> bool:
+    """Do one copy or fill, and return whether the method can do it."""
     address = None if source is None else source.ctypes.data
     width = 0 if source is None else source.itemsize
     done: bool = _library().ceiling_run(
@@ -62,24 +48,40 @@ def _run(method: int, out: npt.NDArray[Any], source: npt.NDArray[Any] | None, th
     return done
 
 
-def _check(method: str, out: npt.NDArray[Any], source: npt.NDArray[Any] | None) -> None:
-    """Compare what a method wrote with what it should have written."""
-    words = out.view(np.uint32)
-    if source is None:
-        right = bool((words == np.uint32(_PATTERN_BYTE * 0x01010101)).all())
-    else:
-        right = bool(
-            np.array_equal(words, source.view(np.uint32)[:: source.itemsize // out.itemsize])
-        )
-    if not right:
-        raise AssertionError(f"the ceiling's method {method!r} moved wrong bytes")
-
-
 def fastest(
-    out: npt.NDArray[Any], source: npt.NDArray[Any] | None, threads: int | None = None
+    out: Array, source: Array | None, threads: int | None = None
 ) -> tuple[str, Callable[[], object]]:
-    """Return the method with the lowest median time on these arrays, and its call."""
-    calls = movers(out, source, threads)
-    times = interleaved(calls, rounds=5)
+    """Return the fastest method that fills `out` or copies `source` into it, and its call.
+
+    Elements of `source` twice as wide as those of `out` lose every other 32-bit word.
+    """
+    count = threads or invdecay.get_num_threads()
+    calls = {
+        name: call
+        for number, name in enumerate(methods())
+        if (call := partial(_run, number, out, source, count))()
+    }
+    times = interleaved(calls, rounds=3)
     name = min(times, key=lambda method: float(np.median(times[method])))
+    out.fill(0)
+    calls[name]()
+    words = out.reshape(-1).view(np.uint32)
+    if source is None:
+        right = bool((words == np.uint32(_PATTERN)).all())
+    else:
+        every = source.itemsize // out.itemsize
+        right = np.array_equal(words, source.view(np.uint32)[::every])
+    if not right:
+        raise AssertionError(f"the method {name!r} moved wrong bytes")
     return name, calls[name]
+
+
+@cache
+def _state_call() -> Callable[[], object]:
+    out, source = (np.zeros(_STATE_BYTES // 4, np.float32) for _ in range(2))
+    return partial(_run, methods().index("streaming stores"), out, source, 2)
+
+
+def state() -> float:
+    """Return the memory state: milliseconds of a non-temporal copy of 2^28 bytes by two threads."""
+    return float(np.median(interleaved({"copy": _state_call()}, 5)["copy"])) * 1e3

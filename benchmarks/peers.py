@@ -1,17 +1,18 @@
-"""The same tables by other means, each in the fastest form that its documentation recommends.
+"""The same results by other means, each in the fastest form that its documentation recommends.
 
 A peer is a function that prepares its work for one job and returns the call to be timed, which
-returns the table. Preparing it raises ImportError where the peer is not installed.
+returns the result.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from invdecay import InverseTimeDecay
 from paths import HYPER
 
 # Threads of one library must not spin while another is timed.
@@ -19,54 +20,85 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+Array = npt.NDArray[Any]
 Call = Callable[[], Any]
+LR, DECAY_STEPS, RATE = HYPER
 
 
 @dataclass(frozen=True)
 class Job:
-    """Continuous decay of all `steps` into `out`; for a table the steps are 0, 1, 2, ..."""
+    """Continuous decay of `steps` into `out`.
 
-    steps: npt.NDArray[Any]
-    out: npt.NDArray[Any]
+    Without steps they are 0, 1, 2, ... An array of rates makes a sweep: its shape is (k, 1) for
+    one row per rate, and (k,) beside steps of shape (n, 1) for one column per rate.
+    """
 
-    @property
-    def scalars(self) -> list[Any]:
-        """One, then the hyperparameters, in the job's dtype: they promote nothing."""
-        return [self.out.dtype.type(value) for value in (1, *HYPER)]
-
-
-# ---------------------------------------------------------------- buffers
+    steps: Any
+    out: Array
+    rate: Any = RATE
 
 
-def _numba_over_buffer(job: Job, fastmath: bool) -> Call:
-    import numba
+def _expression(step: Any, rate: Any) -> Any:
+    return LR / (1 + rate * (step / DECAY_STEPS))
 
-    @numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")  # type: ignore[untyped-decorator]
-    def decay(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
-        for i in numba.prange(step.size):
-            out[i] = lr / (one + rate * (step[i] / decay_steps))
+
+def numba_prange(job: Job, fastmath: bool = False) -> Call:
+    kind: Callable[[Any], Any] = job.out.dtype.type
+    rate = kind(job.rate) if isinstance(job.rate, float) else job.rate.ravel()
+    if job.steps is None:
+        form = "range"
+    elif isinstance(job.rate, float):
+        form = "array"
+    else:
+        form = "rows" if job.rate.ndim == 2 else "columns"
+    kernel = _numba_kernel(form, kind, fastmath)
+    steps = None if job.steps is None else job.steps.ravel()
+    scalars = kind(1), kind(LR), kind(DECAY_STEPS)
 
     def call() -> Any:
-        decay(job.steps, *scalars, job.out)
+        kernel(steps, *scalars, rate, job.out)
         return job.out
 
-    scalars = job.scalars
     return call
 
 
-def numba_prange(job: Job) -> Call:
-    return _numba_over_buffer(job, fastmath=False)
-
-
 def numba_fastmath(job: Job) -> Call:
-    return _numba_over_buffer(job, fastmath=True)
+    return numba_prange(job, fastmath=True)
+
+
+@cache
+def _numba_kernel(form: str, kind: Callable[[int], Any], fastmath: bool) -> Any:
+    import numba
+
+    def array(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
+        for i in numba.prange(out.size):
+            out[i] = lr / (one + rate * (step[i] / decay_steps))
+
+    def range_(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
+        for i in numba.prange(out.size):
+            out[i] = lr / (one + rate * (kind(i) / decay_steps))
+
+    def rows(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
+        for i in numba.prange(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] = lr / (one + rate[i] * (step[j] / decay_steps))
+
+    def columns(step: Any, one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
+        for i in numba.prange(out.shape[0]):
+            p = step[i] / decay_steps
+            for j in range(out.shape[1]):
+                out[i, j] = lr / (one + rate[j] * p)
+
+    loop = {"array": array, "range": range_, "rows": rows, "columns": columns}[form]
+    return numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")(loop)
 
 
 def numexpr(job: Job) -> Call:
     import numexpr
 
-    one, lr, decay_steps, rate = job.scalars
-    operands = {"step": job.steps, "one": one, "lr": lr, "decay_steps": decay_steps, "rate": rate}
+    names = ("one", "lr", "decay_steps", "rate")
+    operands = dict(zip(names, map(job.out.dtype.type, (1, *HYPER)), strict=True))
+    operands["step"] = job.steps
     expression = "lr / (one + rate * (step / decay_steps))"
     numexpr.evaluate(expression, operands, out=job.out)
     return lambda: numexpr.re_evaluate(operands)
@@ -75,20 +107,22 @@ def numexpr(job: Job) -> Call:
 def jax_jit(job: Job) -> Call:
     import jax
 
-    jax.config.update("jax_enable_x64", True)
-    lr, decay_steps, rate = HYPER
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    rate = job.rate if isinstance(job.rate, float) else jax.numpy.asarray(job.rate)
+    steps = None if job.steps is None else jax.numpy.asarray(job.steps)
 
-    def decay(step: Any, table: Any) -> Any:
-        return lr / (1 + rate * (step / decay_steps))
+    def decay(table: Any, step: Any, rate: Any) -> Any:
+        if step is None:
+            step = jax.numpy.arange(job.out.size, dtype=job.out.dtype)
+        return _expression(step, rate)
 
     # The table of the call before is given away, so that its memory serves the next one.
-    compiled = jax.jit(decay, donate_argnums=1, keep_unused=True)
-    steps = jax.numpy.asarray(job.steps)
-    table = jax.numpy.zeros_like(steps)
+    compiled = jax.jit(decay, donate_argnums=0, keep_unused=True)
+    table = jax.numpy.zeros(job.out.shape, job.out.dtype)
 
     def call() -> Any:
         nonlocal table
-        table = compiled(steps, table).block_until_ready()
+        table = compiled(table, steps, rate).block_until_ready()
         return table
 
     return call
@@ -97,181 +131,93 @@ def jax_jit(job: Job) -> Call:
 def torch_compile(job: Job) -> Call:
     import torch
 
-    lr, decay_steps, rate = HYPER
+    torch.compiler.reset()
 
-    @torch.compile
-    def decay(step: Any, out: Any) -> None:
-        out.copy_(lr / (1 + rate * (step / decay_steps)))
+    @torch.compile(dynamic=False)
+    def decay(step: Any, rate: Any, out: Any) -> None:
+        out.copy_(_expression(step, rate))
 
+    rate = job.rate if isinstance(job.rate, float) else torch.from_numpy(job.rate)
     steps, out = torch.from_numpy(job.steps), torch.from_numpy(job.out)
 
     def call() -> Any:
-        decay(steps, out)
-        return job.out
-
-    call()
-    return call
-
-
-def torch_eager(job: Job) -> Call:
-    import torch
-
-    lr, decay_steps, rate = HYPER
-    steps, out = torch.from_numpy(job.steps), torch.from_numpy(job.out)
-    numerator = torch.tensor(lr, dtype=out.dtype)
-
-    def call() -> Any:
-        torch.div(steps, decay_steps, out=out).mul_(rate).add_(1)
-        torch.div(numerator, out, out=out)
+        decay(steps, rate, out)
         return job.out
 
     return call
 
 
 def numpy_expression(job: Job) -> Call:
-    lr, decay_steps, rate = HYPER
-    return lambda: lr / (1 + rate * (job.steps / decay_steps))
+    if job.steps is None:
+        n, dtype = job.out.size, job.out.dtype
+        return lambda: _expression(np.arange(n, dtype=dtype), job.rate)
+    return lambda: _expression(job.steps, job.rate)
 
 
 def numpy_in_place(job: Job) -> Call:
-    lr, decay_steps, rate = HYPER
     steps, out = job.steps, job.out
 
     def call() -> Any:
-        np.divide(steps, decay_steps, out=out)
-        np.multiply(out, rate, out=out)
+        np.divide(steps, DECAY_STEPS, out=out)
+        np.multiply(out, RATE, out=out)
         np.add(out, 1, out=out)
-        return np.divide(lr, out, out=out)
+        return np.divide(LR, out, out=out)
 
     return call
-
-
-def keras_schedule(dtype: str = "float32") -> Any:
-    """Return Keras's own schedule, which computes in the dtype of its initial learning rate."""
-    import keras
-
-    lr, decay_steps, rate = HYPER
-    lr = np.dtype(dtype).type(lr)
-    return keras.optimizers.schedules.InverseTimeDecay(lr, decay_steps, rate)
 
 
 def keras_class(job: Job) -> Call:
-    schedule = keras_schedule(job.out.dtype.name)
+    import keras
+
+    # Keras computes in the dtype of the initial learning rate.
+    lr = job.out.dtype.type(LR)
+    schedule = keras.optimizers.schedules.InverseTimeDecay(lr, DECAY_STEPS, RATE)
     return lambda: schedule(job.steps)
 
 
-BUFFER_PEERS: dict[str, Callable[[Job], Call]] = {
+Peers = dict[str, Callable[[Job], Call]]
+
+RANGE_PEERS: Peers = {
     "numba prange": numba_prange,
+    "JAX jit": jax_jit,
+    "NumPy expression": numpy_expression,
+}
+"""Peers that make the steps 0, 1, 2, ... themselves."""
+
+SWEEP_PEERS: Peers = {**RANGE_PEERS, "torch.compile": torch_compile}
+"""Peers that evaluate many schedules at once."""
+
+ARRAY_PEERS: Peers = {
+    **SWEEP_PEERS,
     "numba prange, fastmath": numba_fastmath,
     "numexpr": numexpr,
-    "JAX jit": jax_jit,
-    "torch.compile": torch_compile,
-    "torch, in place": torch_eager,
     "NumPy, in place": numpy_in_place,
-    "NumPy expression": numpy_expression,
     "Keras": keras_class,
 }
-"""Peers that evaluate a buffer of steps."""
-
-TAKES_NO_OUT = {"NumPy expression", "Keras"}
-"""Peers that can only return a new array."""
+"""Peers that evaluate an array of steps."""
 
 
-# ---------------------------------------------------------------- tables, without given steps
+def prepared(peers: Peers, job: Job) -> dict[str, Call]:
+    """Return the calls of the peers that work here, each run once."""
+    calls = {}
+    for name, make in peers.items():
+        try:
+            call = make(job)
+            call()
+            calls[name] = call
+        except Exception as error:  # a peer that is missing or broken does not stop the report
+            print(f"{name} is left out: {error!r}", file=sys.stderr)
+    return calls
 
 
-def numba_table(job: Job) -> Call:
-    import numba
-
-    kind = job.out.dtype.type
-
-    @numba.njit(parallel=True, error_model="numpy")  # type: ignore[untyped-decorator]
-    def fill(one: Any, lr: Any, decay_steps: Any, rate: Any, out: Any) -> None:
-        for i in numba.prange(out.size):
-            out[i] = lr / (one + rate * (kind(i) / decay_steps))
-
-    def call() -> Any:
-        fill(*scalars, job.out)
-        return job.out
-
-    scalars = job.scalars
-    return call
-
-
-def jax_table(job: Job) -> Call:
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    lr, decay_steps, rate = HYPER
-    n, dtype = len(job.out), job.out.dtype
-
-    def fill(table: Any) -> Any:
-        return lr / (1 + rate * (jax.numpy.arange(n, dtype=dtype) / decay_steps))
-
-    compiled = jax.jit(fill, donate_argnums=0, keep_unused=True)
-    table = jax.numpy.zeros(n, dtype)
-
-    def call() -> Any:
-        nonlocal table
-        table = compiled(table).block_until_ready()
-        return table
-
-    return call
-
-
-def numpy_table(job: Job) -> Call:
-    lr, decay_steps, rate = HYPER
-    n, dtype = len(job.out), job.out.dtype
-    return lambda: lr / (1 + rate * (np.arange(n, dtype=dtype) / decay_steps))
-
-
-TABLE_PEERS: dict[str, Callable[[Job], Call]] = {
-    "numba prange": numba_table,
-    "JAX jit": jax_table,
-    "NumPy expression over np.arange": numpy_table,
-}
-"""Peers that make a table of the steps 0, 1, 2, ..."""
-
-
-def concatenated_table(n: int, dtype: npt.DTypeLike) -> Call:
-    """Return the usual way to a table with a warm-up: two arrays, concatenated."""
-    lr, decay_steps, rate = HYPER
-    warmup = n // 100
-
-    def call() -> Any:
-        rise = np.linspace(0, lr, warmup, dtype=dtype)
-        steps = np.arange(n - warmup, dtype=dtype)
-        return np.concatenate((rise, lr / (1 + rate * (steps / decay_steps))))
-
-    return call
-
-
-def precomputed_table(n: int, dtype: npt.DTypeLike) -> Call:
-    """Return our way to the same table: the second part is computed where it belongs."""
-    schedule = InverseTimeDecay(*HYPER, dtype=dtype)
-    warmup = n // 100
-
-    def call() -> Any:
-        table = np.empty(n, dtype)
-        table[:warmup] = np.linspace(0, HYPER[0], warmup, dtype=dtype)
-        schedule.precompute(n - warmup, out=table[warmup:])
-        return table
-
-    return call
-
-
-# ---------------------------------------------------------------- agreement
-
-
-def difference(ours: npt.NDArray[Any], theirs: Any) -> str:
-    """Say how far a peer's positive results are from ours."""
-    table = np.asarray(theirs)
-    if table.dtype != ours.dtype or table.shape != ours.shape:
-        return f"{table.dtype}{list(table.shape)} instead of {ours.dtype}{list(ours.shape)}"
+def difference(ours: Array, result: Any) -> str:
+    """Say how far a peer's positive results are from `ours`."""
+    theirs = np.asarray(result)
+    if theirs.dtype != ours.dtype or theirs.shape != ours.shape:
+        return f"other dtype or shape: {theirs.dtype}{list(theirs.shape)}"
     bits = f"i{ours.itemsize}"
-    largest = 0
-    block = 1 << 20
-    for i in range(0, len(ours), block):
-        a, b = ours[i : i + block].view(bits), table[i : i + block].view(bits)
-        largest = max(largest, int(np.abs(a - b).max()))
-    return "same bits" if largest == 0 else f"up to {largest} ulp"
+    a, b = ours.reshape(-1).view(bits), theirs.reshape(-1).view(bits)
+    chunk = 1 << 18
+    parts = (slice(i, i + chunk) for i in range(0, len(a), chunk))
+    largest = max(int(np.abs(a[part] - b[part]).max()) for part in parts)
+    return f"up to {largest} ulp" if largest else "same bits"
