@@ -325,7 +325,7 @@ class _Workers:
             missing = [name for name, version in versions.items() if version is None]
             if missing:
                 raise OSError(
-                    f"the worker {worker} has no {missing[0]}: install invdecay[dask] there"
+                    f"the worker {worker} has no {missing[0]}, which must be installed there"
                 )
             if versions["invdecay"] != __version__:
                 warnings.warn(
