@@ -27,7 +27,22 @@ class _Context(click.Context):
     formatter_class = _Formatter
 
 
+class _Group(click.Group):
+    context_class = _Context
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # tables first, rather than by the alphabet
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Whole sentences, where click cuts them off.
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
+            )
+
+
 @click.group(
+    cls=_Group,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Run 'invdecay COMMAND --help' for a command's options and examples.
@@ -46,7 +61,7 @@ def group(context: click.Context) -> None:
         show(context.get_help())
 
 
-@group.command()
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(as_json: bool) -> None:
     """Show which backend runs here, and on what."""
@@ -59,7 +74,6 @@ def info(as_json: bool) -> None:
 for _command in (precompute, verify, inspect, plot, info):
     _command.context_class = _Context
     group.add_command(_command)
-group.context_class = _Context
 
 
 def run(args: list[str]) -> int:

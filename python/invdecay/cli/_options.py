@@ -3,6 +3,7 @@
 import decimal
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -188,11 +189,9 @@ def _schedule(given: dict[str, Any], file: str | None, required: bool) -> Invers
 
 def _config(file: str) -> dict[str, Any]:
     """Read a schedule's configuration."""
-    if file == "-":
-        file, text = "standard input", click.get_text_stream("stdin").read()
-    else:
-        text = Path(file).read_text("utf-8")
     try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        file = "standard input" if file == "-" else file
         config = json.loads(text)
     except ValueError as error:
         raise click.ClickException(f"{file} is not a JSON file: {error}") from None

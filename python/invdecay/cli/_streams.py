@@ -31,6 +31,7 @@ def own_streams() -> None:
                 os.dup2(null, descriptor)
                 os.close(null)
     # Python has no object for a stream whose descriptor was closed.
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
     for stream in sys.stdout, sys.stderr:
