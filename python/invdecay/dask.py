@@ -241,13 +241,13 @@ def _connected(
         yield client
         return
     from distributed import Client
-    from distributed.comm import resolve_address
+    from distributed.comm.addressing import resolve_address
 
     address = client
     with _quiet_logs():
         try:
             # First, since a client whose address is wrong prints a traceback when it is deleted.
-            resolve_address(address)  # type: ignore[no-untyped-call]
+            resolve_address(address)
             opened = Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
         except OSError:
             raise TimeoutError(

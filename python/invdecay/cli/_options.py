@@ -155,7 +155,11 @@ def schedule_options(required: bool) -> Decorator:
             return function(schedule=schedule, **values)
 
         staircase = click.option(
-            "--staircase", is_flag=True, help="Hold the rate for decay-steps at a time."
+            "--staircase",
+            is_flag=True,
+            flag_value=True,
+            default=None,
+            help="Hold the rate for decay-steps at a time.",
         )
         dtype = click.option(
             "--dtype",

@@ -77,5 +77,14 @@ def one_line(text: str, error: BaseException) -> str:
     """Return a message followed by the notes on an exception, which say what is kept."""
     parts = [text, *getattr(error, "__notes__", ())]
     line = ". ".join(part.rstrip(".") for part in parts)
-    # The library speaks of its own call and its argument.
-    return line.replace("the same call", "the same command").replace("; force ", "; --force ")
+    for said, meant in _WORDS.items():
+        line = line.replace(said, meant)
+    return line
+
+
+_WORDS = {
+    "the same call": "the same command",
+    "; force replaces": "; --force replaces",
+    "client must be": "--scheduler must be",
+}
+"""How the command says what the library says of its calls and arguments."""
