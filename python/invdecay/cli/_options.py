@@ -146,10 +146,8 @@ def schedule_options(required: bool) -> Decorator:
         @functools.wraps(function)
         def command(**values: Any) -> Any:
             file = values.pop("from_config")
-            names = *_NUMBERS, "staircase", "dtype"
-            given = {
-                name: value for name in names if (value := values.pop(name)) not in (None, False)
-            }
+            every = {name: values.pop(name) for name in (*_NUMBERS, "staircase", "dtype")}
+            given = {name: value for name, value in every.items() if value is not None}
             with errors_in_one_line(wrong_values_are_usage=True):
                 schedule = _schedule(given, file, required)
             return function(schedule=schedule, **values)
