@@ -181,6 +181,8 @@ def _progress_bar(label: str, itemsize: int, quiet: bool) -> Iterator[Progress]:
     from rich.console import Console
 
     console = Console(stderr=True)  # knows NO_COLOR and COLUMNS
+    # Room for the ^C that a terminal shows, which would else push the bar out of reach.
+    console = Console(stderr=True, width=console.width - 2)
     columns: list[bars.ProgressColumn] = [bars.BarColumn(None), bars.TaskProgressColumn()]
     if console.width >= 72:
         columns += [bars.DownloadColumn(), bars.TransferSpeedColumn()]
