@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,15 +102,15 @@ BAD = f"precompute {POLE} --steps 1e4 lr.npy"
         (f"verify {POLE} old.npy", ">/dev/full", 1, "", "invdecay: error: old.npy: 11 of 11 .*\n"),
     ],
 )
-@pytest.mark.parametrize("warnings", ["", "error"])
+@pytest.mark.parametrize("filters", ["", "error"])
 def test_streams(
-    arguments: str, streams: str, status: int, out: str, err: str, warnings: str
+    arguments: str, streams: str, status: int, out: str, err: str, filters: str
 ) -> None:
     """A table is complete whatever becomes of the messages; at most a line, never a traceback."""
     save_table(EXPECTED, "old.npy", 11)
     ended = subprocess.run(
         ["sh", "-c", f'exec "$0" -m invdecay {arguments} {streams}', sys.executable],
-        env={**os.environ, "PYTHONWARNINGS": warnings},
+        env={**os.environ, "PYTHONWARNINGS": filters},
         capture_output=True,
         text=True,
     )
@@ -516,6 +517,28 @@ def test_an_error_after_some_chunks_says_how_to_resume(
     )
 
 
+@pytest.mark.parametrize("filters", ["default", "error"])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_warnings_of_other_packages(
+    filters: Any,
+    quiet: bool,
+    printed: Callable[[], tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those for the user are one line, unless --quiet; those for programmers are left out."""
+
+    def save(*args: Any, **kwargs: Any) -> None:
+        for category in DeprecationWarning, FutureWarning, ResourceWarning, UserWarning:
+            warnings.warn(f"a {category.__name__}\nof two lines", category, stacklevel=1)
+
+    monkeypatch.setattr(invdecay, "save_table", save)
+    with warnings.catch_warnings():
+        warnings.simplefilter(filters)
+        assert main([*TABLE.split(), *(["--quiet"] if quiet else [])]) == 0
+    warned = "" if quiet else "invdecay: warning: a UserWarning of two lines\n"
+    assert printed()[1] == warned
+
+
 # ---------------------------------------------------------------- what a summary and a warning say
 
 numbers = st.floats(-4, 4) | st.sampled_from([0.0, -0.0, 1e-300, 1e300, -1e300, 5e-324, 70000.0])
@@ -580,9 +603,9 @@ def test_a_warning_names_the_first_unusual_step(
     """Of a table that no disk holds too, at once, and before the work."""
     steps = [] if "--steps" in options else ["--steps=1e13"]
     main(["precompute", "--dry-run", *steps, *options.split(), "lr.npy"])
-    warnings = [line for line in printed()[1].splitlines() if "warning" in line]
-    assert len(warnings) == (message is not None)
-    assert message is None or message in warnings[0]
+    warned = [line for line in printed()[1].splitlines() if "warning" in line]
+    assert len(warned) == (message is not None)
+    assert message is None or message in warned[0]
 
 
 # ---------------------------------------------------------------- verify and inspect
@@ -633,6 +656,9 @@ def test_verify_against_other_steps(table: str, printed: Callable[[], tuple[str,
     """What is given goes before what a .zarr array says of itself."""
     assert main(["verify", *SCHEDULE, "--start=0", "--step=10", table]) == 1
     assert "300 of 300 elements differ; the first is at step 0, where" in printed()[1]
+    given = ["--start=100"] if table.endswith(".zarr") else [*SCHEDULE, "--start=100", "--step=10"]
+    assert main(["verify", *given, table]) == 0
+    printed()
     assert main(["verify", *SCHEDULE, "--steps=299", table]) == 1
     assert printed() == ("", f"invdecay: error: {table} has 300 elements, expected 299\n")
 

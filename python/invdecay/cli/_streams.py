@@ -5,7 +5,6 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
 
 
 class NotPrintedError(Exception):
@@ -59,18 +58,8 @@ def flush() -> None:
 
 def say(text: str) -> None:
     """Print one line on standard error, if it takes any."""
-    try:
+    with suppress(OSError):
         print("invdecay:", " ".join(text.split()), file=sys.stderr, flush=True)
-    except OSError:
-        silence(sys.stderr)
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream lead nowhere, so that Python does not fail to write its rest at exit."""
-    with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
 
 
 def one_line(text: str, error: BaseException) -> str:
