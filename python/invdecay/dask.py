@@ -241,10 +241,13 @@ def _connected(
         yield client
         return
     from distributed import Client
+    from distributed.comm.addressing import resolve_address
 
     address = client
     with _quiet_logs():
         try:
+            # First, since a client whose address is wrong prints a traceback when it is deleted.
+            resolve_address(address)
             opened = Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
         except OSError:
             raise TimeoutError(
@@ -325,7 +328,7 @@ class _Workers:
             missing = [name for name, version in versions.items() if version is None]
             if missing:
                 raise OSError(
-                    f"the worker {worker} has no {missing[0]}: install invdecay[dask] there"
+                    f"the worker {worker} has no {missing[0]}, which must be installed there"
                 )
             if versions["invdecay"] != __version__:
                 warnings.warn(

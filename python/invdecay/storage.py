@@ -133,6 +133,17 @@ def free_space(folder: str | os.PathLike[str] | int) -> int:
     return usage.free if usage.total else sys.maxsize  # some file systems do not know
 
 
+def check_target(path: Path, size: int, force: bool = False) -> int:
+    """Refuse a path or a size that cannot be written, as a write would; return the free space."""
+    if path.suffix == ".npy":
+        _Partial(path, b"", size, force)._replaced()
+    free = free_space(path.parent)
+    if size > free:
+        text = f"needs {format_bytes(size)}, {format_bytes(free)} are free"
+        raise OSError(errno.ENOSPC, text, str(path))
+    return free
+
+
 def format_bytes(count: int) -> str:
     """Return a number of bytes as people read it: ``"80.0 TB"``."""
     power = min((len(str(count)) - 1) // 3, 6)
