@@ -11,7 +11,13 @@ from support.oracle import assert_same_bits, numpy_decay
 
 HYPER = 0.1, 1000.3, 0.7  # no denominator is zero at the steps of this module
 RANGES = [range(0), range(1), range(5000), range(-50, 50, 7), range(10**6, -(10**6), -999)]
-RANGES += [range(2**63 - 5, 2**63), range(-(2**63), 2**63 - 1, 2**62), range(0, 1, 10**30)]
+RANGES += [range(-(2**63), 2**63, 2**64 - 1), range(-(2**63), 2**63, 2**63)]
+RANGES += [
+    range(2**63 - 1, -(2**63) - 1, -(2**63)),
+    range(2**63 - 5, 2**63),
+    range(-(2**63), 2**63 - 1, 2**62),
+    range(0, 1, 10**30),
+]
 
 
 def as_array(steps):

@@ -170,6 +170,14 @@ def step_range(steps: int | range) -> range:
     return steps
 
 
+def step_array(steps: range) -> npt.NDArray[np.int64]:
+    """Return the steps of a checked range, whose distance may be more than int64 holds."""
+    if not steps:
+        return np.empty(0, np.int64)
+    first, distance = (np.uint64(number % 2**64) for number in (steps[0], steps.step))
+    return (np.arange(len(steps), dtype=np.uint64) * distance + first).view(np.int64)
+
+
 # ---------------------------------------------------------------- single values
 
 

@@ -6,9 +6,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ._arguments import hyperparameter_operand, is_override, step_operand, step_range
+from ._arguments import hyperparameter_operand, is_override, step_array, step_operand, step_range
 from ._backend import ufunc_of
 from ._exact import Exact, infinity_bits
 from ._formula import float_step, formula
@@ -154,7 +153,7 @@ def _operand(xp: Any, name: str, value: Any) -> Any:
             raise TypeError(f"{name} must hold real numbers, got an array of {value.dtype}")
         return value
     if of_step and isinstance(value, range):
-        return _array_of(step_range(value))
+        return step_array(step_range(value))
     value = step_operand(value) if of_step else hyperparameter_operand(name, value)
     if is_override(value):
         raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
@@ -167,14 +166,6 @@ def _device(array: Any) -> Any:
     import array_api_compat
 
     return array_api_compat.device(array)
-
-
-def _array_of(steps: range) -> npt.NDArray[np.int64]:
-    """Return the steps of a checked range, whose distance may be more than int64 holds."""
-    if not steps:
-        return np.empty(0, np.int64)
-    first, distance = (np.uint64(number % 2**64) for number in (steps[0], steps.step))
-    return (np.arange(len(steps), dtype=np.uint64) * distance + first).view(np.int64)
 
 
 def _arithmetic(xp: Any, dtype: str | None, operands: Any, device: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrayapi
-from ._arguments import is_override, step_operand, step_range
+from ._arguments import is_override, step_array, step_operand, step_range
 from ._backend import evaluate as evaluate_grid
 from ._backend import fill_range, report_flags, ufunc_of
 from ._flags import gathered_flags
@@ -74,7 +74,7 @@ def evaluate(
             result = _at_range(steps, hyper, staircase, out, dtype)
             if result is not None:
                 return result
-        step = np.arange(len(steps)) * steps.step + steps.start
+        step = step_array(steps)
     step = step_operand(step)
     ufunc = ufunc_of(staircase)
     if overridden:
@@ -194,6 +194,10 @@ def fill(
     (1 divide, 2 over, 4 under, 8 invalid). Nothing is reported.
     """
     flags = 0
+    if abs(steps.step) >= 2**63:  # a distance that int64 does not hold, between two steps or three
+        for i, step in enumerate(steps):
+            flags |= fill(out[i : i + 1], range(step, step + 1), hyper, staircase, arithmetic)
+        return flags
     direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
     if direct and out.dtype.char in "efd" and out.itemsize <= arithmetic.itemsize:
         for i in range(0, len(steps), _PIECE):
@@ -219,7 +223,8 @@ def _at_range(
     if found is None:
         return None
     result, arrays, arithmetic = found
-    if result.shape[-1] != len(steps):  # one step is broadcast
+    # One step is broadcast, and a distance beyond int64 is for an array of steps.
+    if result.shape[-1] != len(steps) or abs(steps.step) >= 2**63:
         return None
     name = ufunc_of(staircase).__name__
     if result.ndim == 1 and all(array.ndim == 0 for array in arrays):

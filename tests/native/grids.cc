@@ -166,7 +166,7 @@ void CheckSweep(Random& random, const Case& c, bool range, Mismatches& mismatche
   std::vector<unsigned char> before(out.bytes().size());
   for (unsigned char& byte : before) byte = static_cast<unsigned char>(random());
 
-  // Flushing to zero is no part of the promise for float16.
+  // Flushing to zero is not a part of the promise for float16.
   const std::uint64_t mode_number = std::is_same_v<Out, Float16> ? c.mode % 4 : c.mode;
   std::optional<Mode> mode(std::in_place, mode_number);
   std::feclearexcept(FE_ALL_EXCEPT);
