@@ -367,7 +367,7 @@ def machine(command: str) -> str:
         ["invdecay", config["invdecay"]],
         ["Python, NumPy", f"{config['python']}, {config['numpy']}"],
         ["peers", ", ".join(map(_version, ("numba", "numexpr", "jax", "torch", "keras")))],
-        ["load average at the end, 1 and 15 minutes", "{0:.1f}, {2:.1f}".format(*os.getloadavg())],
+        ["load average at the end", ", ".join(f"{load:.1f}" for load in os.getloadavg())],
         ["date", datetime.now(UTC).strftime("%Y-%m-%d")],
         ["command", f"`{command}`"],
     ]
@@ -425,8 +425,16 @@ def main(names: tuple[str, ...], n: float, rounds: int) -> None:
     sections = []
     for name in SECTIONS:  # an interrupted run keeps the sections that it has measured
         sections.append(measured(name, run))
-        parts = [_HEAD, summary(run), _READING, *sections, machine(command)]
+        parts = [_HEAD, summary(run), *busy(), _READING, *sections, machine(command)]
         (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
+
+
+def busy() -> list[str]:
+    """Return a warning where other programs used the machine during the run."""
+    load, processors = os.getloadavg()[1], invdecay.get_num_threads()
+    text = f"""Other programs used the machine during this run (load average {load:.0f} on
+{processors} processors), so the figures are more scattered than those of a quiet machine."""
+    return [text] if load > 2 * processors else []
 
 
 _HEAD = "# How fast it is\n\n<!-- summary -->"
