@@ -556,6 +556,7 @@ positive = st.floats(0.01, 50) | st.sampled_from([1e-300, 5e-324, 1e300])
     st.sampled_from([("float64", "f8"), ("float64", "f4"), ("float32", "f4"), ("float32", "f2")]),
 )
 @example(1.0, 1.0, -1.0, False, 0, 3, 1, ("float64", "f8"))
+@example(0.0, 5e-324, 0.0, False, 1, 4, -1, ("float64", "f8"))
 @example(0.0, 1.0, -0.5, False, 0, 9, 1, ("float64", "f8"))
 def test_what_is_known_without_a_scan(
     lr: float,

@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ._streams import NotPrintedError, flush, one_line, own_streams, say
+from ._streams import NotPrintedError, flush, one_line, own_streams, say, silence
 
 __all__ = ["main"]
 
@@ -44,6 +44,8 @@ def main(args: Sequence[str] | None = None) -> int:
             if status == DONE:
                 flush()
         except NotPrintedError as error:
+            if is_process:
+                silence(sys.stdout)
             if error.reader_has_gone:
                 status = BROKEN_PIPE
             else:

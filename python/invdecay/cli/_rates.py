@@ -3,6 +3,7 @@
 import bisect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,19 @@ class Rates:
         return not np.isfinite(rate) or rate < 0
 
     def _parts(self) -> list[tuple[int, int]]:
-        """Return where the rates have one sign, and rise or fall throughout."""
-        end = len(self.steps)
-        negative = end > 0 and np.signbit(self.at(0))
-        middle = _first(lambda index: bool(np.signbit(self.at(index)) != negative), 0, end)
-        return [(low, high) for low, high in ((0, middle), (middle, end)) if low < high]
+        """Return where steps and rates have one sign each, and rise or fall throughout."""
+        steps, end = self.steps, len(self.steps)
+        zero = _first(lambda index: (steps[index] < 0) != (steps[0] < 0), 0, end)
+        parts = []
+        for low, high in (0, zero), (zero, end):
+            if low < high:
+                # A rate of NaN, from 0 times an overflow, is the farthest one from step 0.
+                middle = _first(partial(self._differs_in_sign, low), low, high)
+                parts += [(low, middle), (middle, high)]
+        return [(low, high) for low, high in parts if low < high]
+
+    def _differs_in_sign(self, one: int, other: int) -> bool:
+        return bool(np.signbit(self.at(one)) != np.signbit(self.at(other)))
 
     def first_unusual(self) -> int | None:
         """Return the index of the first rate that is negative or not finite, None without one."""

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 
 class NotPrintedError(Exception):
@@ -58,8 +59,18 @@ def flush() -> None:
 
 def say(text: str) -> None:
     """Print one line on standard error, if it takes any."""
-    with suppress(OSError):
+    try:
         print("invdecay:", " ".join(text.split()), file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that takes nothing lead nowhere, or Python complains of its rest at exit."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def one_line(text: str, error: BaseException) -> str:
