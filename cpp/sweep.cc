@@ -327,17 +327,16 @@ void Call<T>::StoreEnds(const Grid& grid) const {
   StoreFew(grid, grid.end, grid.rows * grid.columns - grid.end);
 }
 
-// Stores fewer elements than a vector has. The lanes without an element repeat the last one, so
-// that they raise no flag that it does not raise.
+// Stores fewer elements than a vector has. The lanes without an element hold zeros, with which the
+// formula raises no flag.
 template <class T>
 void Call<T>::StoreFew(const Grid& grid, std::size_t i, std::size_t n) const {
   if (n == 0) return;
-  alignas(64) T numbers[kNumQuantities][64 / sizeof(T)];
+  alignas(64) T numbers[kNumQuantities][64 / sizeof(T)] = {};
   alignas(64) char results[64];
   SweepValues<T> values{};
   for (std::size_t q = 0; q < kNumQuantities; ++q) {
     GatherElements(q, grid, i, n, numbers[q]);
-    std::fill_n(numbers[q] + n, loops_.lanes - n, numbers[q][n - 1]);
     values.columns[q] = numbers[q];
   }
   loops_.long_rows(values, loops_.lanes, 0, {results, loops_.lanes, false});

@@ -25,9 +25,11 @@ namespace invdecay {
 namespace HWY_NAMESPACE {
 namespace {
 
-// One cache line at most, so that tables that repeat with the vectors stay small.
+// Vectors have one cache line at most, so that tables that repeat with them stay small.
 template <class T>
-using SweepTag = hn::CappedTag<T, 64 / sizeof(T)>;
+constexpr std::size_t kMaxLanes = 64 / sizeof(T);
+template <class T>
+using SweepTag = hn::CappedTag<T, kMaxLanes<T>>;
 
 // ------------------------------ Operands
 
@@ -70,7 +72,7 @@ void GatherRange(std::uint64_t first, std::int64_t distance, T* to, std::size_t 
 // raise.
 template <Form form, class T>
 void ProgressOf(T* steps, const T* decay_steps, bool one, std::size_t n) {
-  const hn::ScalableTag<T> d;
+  const SweepTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const KnownDivisor<T> divisor(decay_steps[0]);
   const auto evaluate = [&](T* at, const T* by) HWY_ATTR {
@@ -81,7 +83,7 @@ void ProgressOf(T* steps, const T* decay_steps, bool one, std::size_t n) {
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes) evaluate(steps + i, decay_steps + (one ? 0 : i));
   if (i == n) return;
-  HWY_ALIGN T x[hn::MaxLanes(d)], by[hn::MaxLanes(d)];
+  HWY_ALIGN T x[kMaxLanes<T>], by[kMaxLanes<T>];
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     const std::size_t j = std::min(i + lane, n - 1);
     x[lane] = steps[j];
@@ -117,7 +119,7 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
               const SweepOutput& output) {
   const SweepTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  HWY_ALIGN T row[kNumQuantities][hn::MaxLanes(d)];
+  HWY_ALIGN T row[kNumQuantities][kMaxLanes<T>];
   Out* out = static_cast<Out*>(output.data);
   const bool stream = output.stream;
   // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is a loop
@@ -239,7 +241,8 @@ constexpr auto ShortRowLoops(std::integer_sequence<unsigned, kRows...>) {
 template <class T, class Out>
 void ShortRows(const SweepValues<T>& values, const ShortRowPattern<T>& pattern, std::size_t columns,
                std::size_t column, const SweepOutput& output) {
-  constexpr std::size_t kLanes = hn::MaxLanes(SweepTag<T>()), kFew = 16 / sizeof(T);
+  constexpr std::size_t kFew = 16 / sizeof(T);
+  const std::size_t lanes = hn::Lanes(SweepTag<T>());
   constexpr auto kAllRows = std::make_integer_sequence<unsigned, 1 << kNumQuantities>();
   std::size_t rows = 0;
   for (std::size_t q = 0; q < kNumQuantities; ++q) {
@@ -247,9 +250,9 @@ void ShortRows(const SweepValues<T>& values, const ShortRowPattern<T>& pattern, 
   }
   static constexpr auto kAny = ShortRowLoops<T, Out, false>(kAllRows);
   auto* loop = kAny[rows];
-  if constexpr (kLanes > kFew) {
+  if constexpr (HWY_MAX_BYTES > 16) {
     static constexpr auto kFewRows = ShortRowLoops<T, Out, true>(kAllRows);
-    if ((columns + kLanes - 2) / columns + 1 <= kFew) loop = kFewRows[rows];
+    if (lanes > kFew && (columns + lanes - 2) / columns + 1 <= kFew) loop = kFewRows[rows];
   }
   loop(values, pattern, columns, column, output);
 }
