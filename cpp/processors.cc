@@ -100,9 +100,10 @@ double QuotaOfGroup(const std::string& root, std::string group, bool version2) {
     group = below ? group.substr(mount.group.size()) : "";
   }
   if (group.find("/..") != std::string::npos) group.clear();  // outside what is visible
+  const std::string top = root + mount.folder;
   double quota = kNoQuota;
   for (;;) {
-    quota = std::min(quota, QuotaOf(root + mount.folder + group, version2));
+    quota = std::min(quota, QuotaOf(top + group, version2));
     const std::size_t slash = group.rfind('/');
     if (slash == std::string::npos) return quota;
     group.resize(slash);
