@@ -564,6 +564,7 @@ def test_a_cluster_that_grows_with_its_work(folders: tuple[Path, Path]) -> None:
 
 
 def test_an_asynchronous_client_is_refused() -> None:
+    pytest.importorskip("zarr")
     client = SimpleNamespace(asynchronous=True)
     with pytest.raises(TypeError, match="client must be a synchronous Dask client"):
         to_zarr("lr.zarr", client)

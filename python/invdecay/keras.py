@@ -11,7 +11,7 @@ from ._arrayapi import decay, namespace
 from ._exact import Exact, infinity_bits
 from ._formula import formula
 
-if int(keras.__version__.split(".")[0]) < 3:
+if str(keras.__version__).startswith(("0.", "1.", "2.")):
     raise ImportError(f"invdecay.keras works with Keras 3 only, found Keras {keras.__version__}")
 
 
