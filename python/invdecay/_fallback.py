@@ -56,6 +56,10 @@ def staircase_decay(
     return _decay("staircase_decay", np.floor, operands, out, where, casting, order, dtype, subok)
 
 
+# Pickles name the public module.
+continuous_decay.__module__ = staircase_decay.__module__ = "invdecay"
+
+
 def _decay(
     name: str,
     floor: Callable[[Any], Any] | None,
