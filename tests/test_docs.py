@@ -255,9 +255,9 @@ def test_examples_give_what_the_page_says(page):
 
 
 def test_the_command_s_page_shows_every_option(site, pages):
-    cli = pytest.importorskip("invdecay.cli")
+    commands = pytest.importorskip("invdecay.cli._commands")
     anchors = pages[site / "command.html"].anchors
-    for name, command in cli.command.commands.items():
+    for name, command in commands.group.commands.items():
         for parameter in command.params:
             for option in parameter.opts:
                 if option.startswith("--"):

@@ -29,6 +29,10 @@ time.sleep(float(sys.argv[1]))
 CALLS = {
     "range": "_backend.fill_range(out, 0, 1, 0.1, 1000.0, 0.5, False, 'float64')",
     "ufunc": "_backend.continuous_decay(steps, 0.1, 1000.0, 0.5, out=out)",
+    "sweep": (
+        "_backend.evaluate(out.reshape(40, -1), (0, 1), np.array(0.1), np.array(1000.0),"
+        " np.ones((40, 1)), False, 'float64')"
+    ),
 }
 
 IN_A_SUBINTERPRETER = """
