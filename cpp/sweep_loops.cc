@@ -72,7 +72,7 @@ void GatherRange(std::uint64_t first, std::int64_t distance, T* to, std::size_t 
 // raise.
 template <Form form, class T>
 void ProgressOf(T* steps, const T* decay_steps, bool one, std::size_t n) {
-  const SweepTag<T> d;
+  const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const KnownDivisor<T> divisor(decay_steps[0]);
   const auto evaluate = [&](T* at, const T* by) HWY_ATTR {
@@ -83,7 +83,7 @@ void ProgressOf(T* steps, const T* decay_steps, bool one, std::size_t n) {
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes) evaluate(steps + i, decay_steps + (one ? 0 : i));
   if (i == n) return;
-  HWY_ALIGN T x[kMaxLanes<T>], by[kMaxLanes<T>];
+  HWY_ALIGN T x[HWY_MAX_BYTES / sizeof(T)], by[HWY_MAX_BYTES / sizeof(T)];
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     const std::size_t j = std::min(i + lane, n - 1);
     x[lane] = steps[j];
