@@ -25,6 +25,9 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 REAL_CODES = "?bBhHiIlLqQefd"
 """Dtype codes of the steps that the ufuncs take."""
 
+NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
+"""For each of them, whether Python numbers beside such steps become float32."""
+
 LARGE = 1 << 15
 """Elements of a result from which the package's own iteration is faster than NumPy's."""
 

@@ -7,10 +7,7 @@ import numpy.typing as npt
 
 from ._arguments import boolean, hyperparameter_operand
 from ._backend import ufunc_of
-from ._evaluate import LARGE, REAL_CODES, evaluate, kept_arrays
-
-_NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
-"""Codes of the steps' dtypes: whether Python numbers beside them become float32."""
+from ._evaluate import LARGE, NARROW, evaluate, kept_arrays
 
 
 @overload
@@ -131,7 +128,7 @@ def inverse_time_decay(
     hyper = initial_learning_rate, decay_steps, decay_rate
     # The usual call, one array of steps and three Python numbers, takes the shortest way.
     if step.__class__ is np.ndarray and not ufunc_kwargs and (step.ndim < 2 or step.size < LARGE):
-        narrow = _NARROW.get(step.dtype.char)
+        narrow = NARROW.get(step.dtype.char)
         if narrow is not None and (out is None or _is_plain_output(out)):
             arrays = kept_arrays(narrow, hyper)
             if arrays is not None:

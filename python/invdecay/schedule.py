@@ -19,7 +19,7 @@ from ._arguments import (
     step_range,
 )
 from ._backend import report_flags, ufunc_of
-from ._evaluate import LARGE, REAL_CODES, evaluate, fill
+from ._evaluate import LARGE, NARROW, REAL_CODES, evaluate, fill
 from ._formula import float_step, formula
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _ONE = np.float32(1)
 """Multiplied by this, a Python number is rounded to float32 sooner than by np.float32."""
 
 _PROMOTES = {
-    "float32": dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True),
+    "float32": NARROW,
     "float64": dict.fromkeys(REAL_CODES, True),
 }
 """For the dtype code of steps, whether NumPy promotes them to the schedule's dtype by itself."""
