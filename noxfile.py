@@ -107,7 +107,7 @@ def style(session: nox.Session) -> None:
 @nox.session
 def instructions(session: nox.Session) -> None:
     """Count the instructions per element of every loop under valgrind."""
-    session.install("numpy")
+    session.install("click", "numpy")
     session.run("cmake", "-S", "benchmarks", "-B", "build/benchmarks", external=True, silent=True)
     session.run("python", "benchmarks/instructions.py", "--check")
 
