@@ -52,6 +52,11 @@ const char* Name(DType dtype) {
   return "";
 }
 
+// The bytes of a result.
+std::intptr_t SizeOf(DType dtype) {
+  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
+}
+
 // Counts the instructions of run() under a label. A macro of valgrind takes the label by address.
 template <class Run>
 void Count(const std::string& label, const Run& run) {
@@ -79,7 +84,7 @@ constexpr Resources kResources{1, kStreamedBytes - 1};
 // Counts one call of a loop, with the given distance in elements between steps, and from each
 // hyperparameter to the next.
 template <class T, class Step>
-void CountCall(const std::string& label, ArrayFunction* loop, std::size_t n,
+void CountCall(const std::string& label, const ArrayLoop& loop, std::size_t n,
                std::size_t step_distance, std::size_t hyper_distance) {
   const std::vector<Step> steps = RepeatedSteps<Step>(n * step_distance);
   const std::size_t hypers = hyper_distance == 0 ? 1 : n;
@@ -92,23 +97,28 @@ void CountCall(const std::string& label, ArrayFunction* loop, std::size_t n,
   const auto hyper_stride = static_cast<std::intptr_t>(hyper_distance * sizeof(T));
   const std::intptr_t strides[kNumOperands] = {
       static_cast<std::intptr_t>(step_distance * sizeof(Step)), hyper_stride, hyper_stride,
-      hyper_stride, sizeof(T)};
-  Count(label + '|' + std::to_string(n), [&] { loop(operands, n, strides, kResources); });
+      hyper_stride, SizeOf(loop.result)};
+  Count(label + '|' + std::to_string(n), [&] { loop.function(operands, n, strides, kResources); });
 }
 
 template <class T, class Step>
 void CountArrayLoop(const std::string& label, const ArrayLoop& loop, bool scalar) {
-  const std::string path = label + Name(loop.step) + " -> " + Name(loop.result);
+  const bool narrow = loop.result != loop.arithmetic;
+  const std::string path = label + Name(loop.step) +
+                           (narrow ? std::string(" in ") + Name(loop.arithmetic) : "") + " -> " +
+                           Name(loop.result);
   for (const std::size_t n : kLengths) {
-    CountCall<T, Step>(path, loop.function, n, 1, 0);
-    CountCall<T, Step>(path + ", strided", loop.function, n, 2, 0);
+    CountCall<T, Step>(path, loop, n, 1, 0);
+    if (narrow) continue;
+    CountCall<T, Step>(path + ", strided", loop, n, 2, 0);
     if (std::is_same_v<T, Step>) {
-      CountCall<T, Step>(path + ", arrays of hyperparameters", loop.function, n, 1, 1);
+      CountCall<T, Step>(path + ", arrays of hyperparameters", loop, n, 1, 1);
     }
   }
   const bool common = std::is_signed_v<Step>;
   if (common && !scalar) {
-    CountCall<T, Step>(path + ", streamed", loop.function, kStreamedBytes / sizeof(T), 1, 0);
+    const auto n = kStreamedBytes / static_cast<std::size_t>(SizeOf(loop.result));
+    CountCall<T, Step>(path + ", streamed", loop, n, 1, 0);
   }
 }
 
@@ -134,9 +144,7 @@ void CountArrayLoop(const std::string& label, const ArrayLoop& loop, bool scalar
 
 void CountRangeLoop(const std::string& label, const RangeLoop& loop, bool scalar) {
   const std::string path = label + "range in " + Name(loop.arithmetic) + " -> " + Name(loop.result);
-  const std::size_t size = loop.result == DType::kFloat64   ? sizeof(double)
-                           : loop.result == DType::kFloat32 ? sizeof(float)
-                                                            : sizeof(Float16);
+  const auto size = static_cast<std::size_t>(SizeOf(loop.result));
   std::vector<char> out(kStreamedBytes);
   const Hyperparameters<double> hyper{0.1, 1000, 0.5};
   const auto count = [&](const std::string& name, std::size_t n, std::int64_t start) {
@@ -161,8 +169,11 @@ int main() {
              (form == Form::kStaircase ? "|staircase|" : "|continuous|");
     };
     for (const ArrayLoop& loop : kernels.array_loops) {
-      if (loop.result == DType::kFloat32) CountArrayLoop<float>(label(loop.form), loop, scalar);
-      if (loop.result == DType::kFloat64) CountArrayLoop<double>(label(loop.form), loop, scalar);
+      if (loop.arithmetic == DType::kFloat32) {
+        CountArrayLoop<float>(label(loop.form), loop, scalar);
+      } else {
+        CountArrayLoop<double>(label(loop.form), loop, scalar);
+      }
     }
     for (const RangeLoop& loop : kernels.range_loops) {
       CountRangeLoop(label(loop.form), loop, scalar);

@@ -250,31 +250,6 @@ HWY_INLINE hn::Vec<D> LoadSteps(D d, const Step* HWY_RESTRICT p) {
 
 // ------------------------------ Results to float16, rounded once
 
-// float32 to the bits of float16, to nearest in every rounding mode, with the flags of NumPy's
-// cast: see float16.h. Lanes: any. Error: one rounding. Range: all.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
-  const hn::Rebind<std::uint16_t, D> d_bits;
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
-  // F16C ignores the rounding mode here, as required. But it decides UNDERFLOW after rounding, and
-  // so misses the numbers that round up to the least normal one.
-  const hn::RebindToUnsigned<D> du;
-  const auto high = hn::And(hn::BitCast(du, v), hn::Set(du, 0x7FFFF000u));
-  const auto missed = hn::Eq(high, hn::Set(du, 0x387FF000u));
-  if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);
-  return hn::BitCast(d_bits, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v));
-#else
-  // Places for a whole vector: MaxLanes is too small for some tags of SVE2_128 in Highway 1.0.3.
-  constexpr std::size_t kMax = HWY_MAX_BYTES / sizeof(float);
-  HWY_ALIGN float from[kMax];
-  HWY_ALIGN std::uint16_t to[kMax];
-  hn::Store(v, d, from);
-  const std::size_t lanes = std::min(hn::Lanes(d), kMax);  // a bound that the compiler knows
-  for (std::size_t lane = 0; lane < lanes; ++lane) to[lane] = RoundToFloat16(from[lane]);
-  return hn::Load(d_bits, to);
-#endif
-}
-
 // Clears the 37 low bits of a float64, and sets bit 37 if one of them was set. float16 keeps the
 // bits from 42 on and rounds by bit 41 and by whether one below is set, so it rounds the result as
 // v. The result converts to float32 exactly, or is far outside the range of float16.
@@ -286,6 +261,54 @@ HWY_INLINE V FoldForFloat16(D d, V v) {
   const auto carry = hn::Add(hn::And(bits, low), low);  // into bit 37
   return hn::BitCast(d, hn::AndNot(low, hn::Or(bits, carry)));
 }
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+// float32 or float64 to the bits of float16, to nearest in every rounding mode, with the flags of
+// NumPy's cast: see float16.h. Lanes: any. Error: one rounding. Range: all.
+//
+// F16C ignores the rounding mode here, as required. But it decides UNDERFLOW after rounding, and so
+// misses the numbers that round up to the least normal one.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
+  const hn::Rebind<float, D> df;
+  const hn::RebindToUnsigned<decltype(df)> du;
+  const auto narrow = Convert(df, d, v);
+  const auto bits = hn::BitCast(du, narrow);
+  const auto missed = hn::Eq(hn::And(bits, hn::Set(du, 0x7FFFF000u)), hn::Set(du, 0x387FF000u));
+  if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
+    // A rounding to float32, in any mode, keeps v on its side of the numbers of float16 and of the
+    // ties between them. Only if it arrives at one of them is the result unsure, and then the 12
+    // low bits are zeros.
+    const auto low = hn::And(bits, hn::Set(du, 0xFFFu));
+    const auto unsure = hn::Or(missed, hn::Eq(low, hn::Zero(du)));
+    if (HWY_UNLIKELY(!hn::AllFalse(du, unsure))) {
+      return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
+    }
+  } else {
+    if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);
+  }
+  return hn::BitCast(hn::Rebind<std::uint16_t, D>(),
+                     hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), narrow));
+}
+#else
+// The same. It is not inlined, because dozens of loops would repeat it.
+template <class D, class V = hn::Vec<D>>
+HWY_NOINLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
+  const hn::Rebind<float, D> df;
+  if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
+    return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
+  } else {
+    // Places for a whole vector: MaxLanes is too small for some tags of SVE2_128 in Highway 1.0.3.
+    constexpr std::size_t kMax = HWY_MAX_BYTES / sizeof(float);
+    HWY_ALIGN float from[kMax];
+    HWY_ALIGN std::uint16_t to[kMax];
+    hn::Store(v, d, from);
+    const std::size_t lanes = std::min(hn::Lanes(d), kMax);  // a bound that the compiler knows
+    for (std::size_t lane = 0; lane < lanes; ++lane) to[lane] = RoundToFloat16(from[lane]);
+    return hn::Load(hn::Rebind<std::uint16_t, D>(), to);
+  }
+}
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace invdecay

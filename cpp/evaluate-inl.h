@@ -36,13 +36,10 @@ using OutTag = hn::Rebind<Stored<Out>, D>;
 // Rounds v, in the lanes of d, to Out. Error: one rounding. Range: all.
 template <class Out, class D, class V = hn::Vec<D>>
 HWY_INLINE hn::Vec<OutTag<Out, D>> RoundTo(D d, V v) {
-  if constexpr (!std::is_same_v<Out, Float16>) {
-    return Convert(OutTag<Out, D>(), d, v);
-  } else if constexpr (std::is_same_v<hn::TFromD<D>, float>) {
+  if constexpr (std::is_same_v<Out, Float16>) {
     return Float16Bits(d, v);
   } else {
-    const hn::Rebind<float, D> df;
-    return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
+    return Convert(OutTag<Out, D>(), d, v);
   }
 }
 

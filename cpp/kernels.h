@@ -52,10 +52,13 @@ inline constexpr std::size_t kNumOperands = 5;
 using ArrayFunction = void(char* const* operands, std::size_t n, const std::intptr_t* strides,
                            const Resources& resources) noexcept;
 
+// A loop whose result is narrower than its arithmetic takes steps and results that lie side by
+// side, and hyperparameters with a stride of 0.
 struct ArrayLoop {
   Form form;
   DType step;
-  DType result;  // also of the hyperparameters and of the arithmetic
+  DType arithmetic;  // also of the hyperparameters
+  DType result;
   ArrayFunction* function;
 };
 

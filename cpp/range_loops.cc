@@ -117,13 +117,23 @@ void EvaluateStairs(const void* context, std::size_t begin, std::size_t end) {
 
 // The steps from number i on, in the lanes of d.
 template <class D>
-HWY_INLINE hn::Vec<D> Indices(D d, const RangeSteps& steps, std::size_t i) {
+HWY_NOINLINE hn::Vec<D> Indices(D d, const RangeSteps& steps, std::size_t i) {
   using Index = hn::TFromD<D>;
   HWY_ALIGN Index index[HWY_MAX_BYTES / sizeof(Index)];
   for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) {
     index[lane] = static_cast<Index>(steps[i + lane]);
   }
   return hn::Load(d, index);
+}
+
+// Fewer elements than a vector has: see Gather in evaluate-inl.h.
+template <Form form, class T, class Out>
+HWY_NOINLINE void EvaluateFew(const RangeCall<T, Out>& call, std::size_t i, std::size_t count) {
+  PartialVector<T> part;
+  for (std::size_t lane = 0; lane < hn::MaxLanes(hn::ScalableTag<T>()); ++lane) {
+    part.steps[lane] = static_cast<T>(call.steps[i + std::min(lane, count - 1)]);
+  }
+  EvaluatePart<form>(part, Constants<T>(call.hyper), call.out + i, count);
 }
 
 // Elements [begin, end) of a range. Index is a type that holds all of its steps exactly: an integer
@@ -137,18 +147,11 @@ void EvaluateRange(const void* context, std::size_t begin, std::size_t end) {
   Out* const out = call.out;
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  const auto evaluate_part = [&](std::size_t i, std::size_t count) {
-    PartialVector<T> part;
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-      part.steps[lane] = static_cast<T>(steps[i + std::min(lane, count - 1)]);
-    }
-    EvaluatePart<form>(part, constants, out + i, count);
-  };
   std::size_t i = begin;
   if constexpr (kStream) {
     const std::size_t head =
         std::min(end - begin, UntilAligned(OutTag<Out, decltype(d)>(), out + i));
-    if (head > 0) evaluate_part(i, head);
+    if (head > 0) EvaluateFew<form>(call, i, head);
     i += head;
   }
   const auto lr = hn::Set(d, constants.initial_learning_rate);
@@ -172,7 +175,7 @@ void EvaluateRange(const void* context, std::size_t begin, std::size_t end) {
     }
     index = hn::Add(index, distance);
   }
-  if (i < end) evaluate_part(i, end - i);
+  if (i < end) EvaluateFew<form>(call, i, end - i);
   if constexpr (kStream) hwy::FlushStream();
 }
 

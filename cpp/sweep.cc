@@ -24,6 +24,22 @@ constexpr std::size_t kBlock = 2048;
 
 std::size_t Index(DType dtype) { return static_cast<std::size_t>(dtype); }
 
+std::size_t SizeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return 2;
+    case DType::kInt32:
+    case DType::kUInt32:
+    case DType::kFloat32:
+      return 4;
+    case DType::kInt64:
+    case DType::kUInt64:
+    case DType::kFloat64:
+      return 8;
+  }
+  return 0;
+}
+
 // ------------------------------ The order of the axes
 
 // Reorders the axes so that the output's strides are positive and fall from axis to axis, leaves
@@ -142,10 +158,6 @@ class Call {
   struct Varies {
     bool rows, columns;
   };
-
-  static std::size_t SizeOf(DType dtype) {
-    return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
-  }
 
   bool IsFlat() const;
   bool ByElement(std::size_t q) const { return varies_[q].rows && varies_[q].columns; }
@@ -541,6 +553,30 @@ void Call<T>::Run() {
   Parallel<&Call::LongTask>(split(most_columns, kTaskBytes / out_size_));
 }
 
+// Elements that follow one another in the steps and in the output, with constant hyperparameters,
+// are one call of a loop over arrays. Returns whether there was such a loop.
+bool EvaluateAsOneRow(const Kernels& kernels, const Sweep& sweep, const Resources& resources) {
+  if (sweep.axes != 1 || sweep.steps_are_range) return false;
+  const auto is_loop = [&](const ArrayLoop& loop) {
+    return loop.form == sweep.form && loop.step == sweep.step &&
+           loop.arithmetic == sweep.arithmetic && loop.result == sweep.result;
+  };
+  const auto loop = std::find_if(kernels.array_loops.begin(), kernels.array_loops.end(), is_loop);
+  if (loop == kernels.array_loops.end()) return false;
+  char* operands[kNumOperands];
+  std::intptr_t strides[kNumOperands];
+  for (std::size_t k = 0; k < kNumOperands; ++k) {
+    const bool is_array = k == kStep || k == kOut;
+    const std::size_t size = SizeOf(k == kStep ? sweep.step : sweep.result);
+    operands[k] = reinterpret_cast<char*>(sweep.operands[k].first);
+    strides[k] = static_cast<std::intptr_t>(sweep.operands[k].strides[0]);
+    if (strides[k] != (is_array ? static_cast<std::intptr_t>(size) : 0)) return false;
+    if (sweep.operands[k].first % size != 0) return false;
+  }
+  loop->function(operands, sweep.lengths[0], strides, resources);
+  return true;
+}
+
 template <class T>
 void EvaluateWith(const std::vector<SweepLoops<T>>& candidates, const Sweep& sweep,
                   const Resources& resources) {
@@ -558,6 +594,7 @@ void EvaluateSweep(const Kernels& kernels, const Sweep& sweep,
   }
   Sweep simple = sweep;
   SimplifyAxes(simple);
+  if (EvaluateAsOneRow(kernels, simple, resources)) return;
   if (sweep.arithmetic == DType::kFloat32) {
     EvaluateWith(kernels.sweeps.float32, simple, resources);
   } else {

@@ -174,7 +174,7 @@ py::object MakeUfunc(const Kernels& kernels, Form form, const char* name, const 
   auto tables = std::make_unique<UfuncTables>();
   tables->doc = doc;
   for (const ArrayLoop& loop : kernels.array_loops) {
-    if (loop.form != form) continue;
+    if (loop.form != form || loop.result != loop.arithmetic) continue;
     tables->functions.push_back(CallArrayFunction);
     tables->data.push_back(reinterpret_cast<void*>(loop.function));
     for (std::size_t k = 0; k < kNumOperands; ++k) {

@@ -26,20 +26,18 @@ namespace {
 
 // ------------------------------ Contiguous steps and results, constant hyperparameters
 
-template <class T, class Step>
+template <class T, class Step, class Out>
 struct ContiguousCall {
   const Step* steps;
-  T* out;
+  Out* out;
   Constants<T> constants;
 };
 
-template <Form form, bool kStream, class T, class Step>
+template <Form form, bool kStream, class T, class Step, class Out>
 void EvaluateContiguous(const void* context, std::size_t begin, std::size_t end) {
-  const auto& call = *static_cast<const ContiguousCall<T, Step>*>(context);
+  const auto& call = *static_cast<const ContiguousCall<T, Step, Out>*>(context);
   Evaluate<form, kStream>(call.steps + begin, call.constants, call.out + begin, end - begin);
 }
-
-// ------------------------------ Any other strides
 
 template <class T>
 HWY_INLINE T ValueAt(const char* p) {
@@ -47,6 +45,22 @@ HWY_INLINE T ValueAt(const char* p) {
   std::memcpy(&value, p, sizeof value);
   return value;
 }
+
+template <Form form, class T, class Step, class Out>
+void CallContiguous(char* const* operands, std::size_t n, const Resources& resources) {
+  const ContiguousCall<T, Step, Out> call{
+      reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<Out*>(operands[kOut]),
+      Constants<T>({ValueAt<T>(operands[kInitialLearningRate]), ValueAt<T>(operands[kDecaySteps]),
+                    ValueAt<T>(operands[kDecayRate])})};
+  // In place, plain stores are faster: the line is in the cache already.
+  const bool stream = n * sizeof(Out) > resources.cache_bytes && operands[kStep] != operands[kOut];
+  ParallelFor(n, sizeof(Step) + sizeof(Out), resources.threads,
+              stream ? EvaluateContiguous<form, true, T, Step, Out>
+                     : EvaluateContiguous<form, false, T, Step, Out>,
+              &call);
+}
+
+// ------------------------------ Any other strides
 
 // Copies `count` elements that are `stride` bytes apart, converted to T.
 template <class T, class Stored>
@@ -129,48 +143,54 @@ void EvaluateStrided(const void* context, std::size_t begin, std::size_t end) {
 
 // ------------------------------ The loops
 
-template <Form form, class T, class Step>
-void CallContiguous(char* const* operands, std::size_t n, const Resources& resources) {
-  const ContiguousCall<T, Step> call{
-      reinterpret_cast<const Step*>(operands[kStep]), reinterpret_cast<T*>(operands[kOut]),
-      Constants<T>({ValueAt<T>(operands[kInitialLearningRate]), ValueAt<T>(operands[kDecaySteps]),
-                    ValueAt<T>(operands[kDecayRate])})};
-  // In place, plain stores are faster: the line is in the cache already.
-  const bool stream = n * sizeof(T) > resources.cache_bytes && operands[kStep] != operands[kOut];
-  ParallelFor(
-      n, sizeof(Step) + sizeof(T), resources.threads,
-      stream ? EvaluateContiguous<form, true, T, Step> : EvaluateContiguous<form, false, T, Step>,
-      &call);
-}
-
-template <Form form, class T, class Step>
+// Out is T or narrower. A narrower one takes steps and results that lie side by side, and constant
+// hyperparameters.
+template <Form form, class T, class Step, class Out>
 void Loop(char* const* operands, std::size_t n, const std::intptr_t* strides,
           const Resources& resources) noexcept {
   if (n == 0) return;
   const bool contiguous =
-      strides[kStep] == std::intptr_t{sizeof(Step)} && strides[kOut] == std::intptr_t{sizeof(T)};
+      strides[kStep] == std::intptr_t{sizeof(Step)} && strides[kOut] == std::intptr_t{sizeof(Out)};
   const bool constants =
       strides[kInitialLearningRate] == 0 && strides[kDecaySteps] == 0 && strides[kDecayRate] == 0;
-  if (contiguous && constants) return CallContiguous<form, T, Step>(operands, n, resources);
-
-  const StridedCall<T> call{operands, strides, CopySteps<T, Step>, std::is_same_v<T, Step>};
-  // Elements of an out that overlaps itself must be stored in order.
-  const bool overlaps = static_cast<std::size_t>(std::abs(strides[kOut])) < sizeof(T);
-  ParallelFor(n, sizeof(Step) + 4 * sizeof(T), overlaps ? 1 : resources.threads,
-              EvaluateStrided<form, T>, &call);
+  if (contiguous && constants) {
+    return CallContiguous<form, T, Step, Out>(operands, n, resources);
+  }
+  if constexpr (std::is_same_v<T, Out>) {
+    const StridedCall<T> call{operands, strides, CopySteps<T, Step>, std::is_same_v<T, Step>};
+    // Elements of an out that overlaps itself must be stored in order.
+    const bool overlaps = static_cast<std::size_t>(std::abs(strides[kOut])) < sizeof(T);
+    ParallelFor(n, sizeof(Step) + 4 * sizeof(T), overlaps ? 1 : resources.threads,
+                EvaluateStrided<form, T>, &call);
+  }
 }
 
-template <Form form, class T, class... Steps>
+template <class T, class Out, class... Steps>
 void AddLoops(std::vector<ArrayLoop>& loops) {
-  (loops.push_back({form, DTypeOf<Steps>(), DTypeOf<T>(), Loop<form, T, Steps>}), ...);
+  (loops.push_back({Form::kContinuous, DTypeOf<Steps>(), DTypeOf<T>(), DTypeOf<Out>(),
+                    Loop<Form::kContinuous, T, Steps, Out>}),
+   ...);
+  (loops.push_back({Form::kStaircase, DTypeOf<Steps>(), DTypeOf<T>(), DTypeOf<Out>(),
+                    Loop<Form::kStaircase, T, Steps, Out>}),
+   ...);
 }
 
 // A new dtype of steps is one more type in each of these lists.
-template <Form form>
-void AddLoops(std::vector<ArrayLoop>& loops) {
-  AddLoops<form, double, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float, double>(
-      loops);
-  AddLoops<form, float, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, float>(loops);
+void AddWideLoops(std::vector<ArrayLoop>& loops) {
+  using std::int32_t, std::int64_t, std::uint32_t, std::uint64_t;
+  // Whoever takes the first loop that holds the operands, as polars does, wants float32 first.
+  AddLoops<float, float, int32_t, uint32_t, int64_t, uint64_t, float>(loops);
+  AddLoops<double, double, int32_t, uint32_t, int64_t, uint64_t, float, double>(loops);
+}
+
+// Only the common dtypes of steps: sweep.cc evaluates the others in two passes.
+template <class Out>
+void AddNarrowLoops(std::vector<ArrayLoop>& loops) {
+  using std::int32_t, std::int64_t;
+  AddLoops<double, Out, int32_t, int64_t, float, double>(loops);
+  if constexpr (sizeof(Out) < sizeof(float)) {
+    AddLoops<float, Out, int32_t, int64_t, float>(loops);
+  }
 }
 
 }  // namespace
@@ -179,8 +199,9 @@ void AddLoops(std::vector<ArrayLoop>& loops) {
 template <>
 std::vector<ArrayLoop> ArrayLoops<HWY_TARGET>() {
   std::vector<ArrayLoop> loops;
-  HWY_NAMESPACE::AddLoops<Form::kContinuous>(loops);
-  HWY_NAMESPACE::AddLoops<Form::kStaircase>(loops);
+  HWY_NAMESPACE::AddWideLoops(loops);
+  HWY_NAMESPACE::AddNarrowLoops<float>(loops);
+  HWY_NAMESPACE::AddNarrowLoops<Float16>(loops);
   return loops;
 }
 

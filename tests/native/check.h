@@ -20,10 +20,11 @@ namespace invdecay::check {
 
 // ------------------------------ Loops by type
 
-template <class T, class Step>
+template <class T, class Step, class Out = T>
 ArrayFunction* ArrayLoopOf(const Kernels& kernels, Form form) {
   for (const ArrayLoop& loop : kernels.array_loops) {
-    if (loop.form == form && loop.step == DTypeOf<Step>() && loop.result == DTypeOf<T>()) {
+    if (loop.form == form && loop.step == DTypeOf<Step>() && loop.arithmetic == DTypeOf<T>() &&
+        loop.result == DTypeOf<Out>()) {
       return loop.function;
     }
   }
@@ -47,15 +48,15 @@ inline Resources AllResources() {
 }
 
 // Contiguous steps and results, one set of hyperparameters.
-template <class T, class Step>
-void Evaluate(const Kernels& kernels, Form form, const Step* steps, T* out, std::size_t n,
+template <class T, class Step, class Out>
+void Evaluate(const Kernels& kernels, Form form, const Step* steps, Out* out, std::size_t n,
               Hyperparameters<T> h, const Resources& resources = AllResources()) {
   char* const operands[kNumOperands] = {
       const_cast<char*>(reinterpret_cast<const char*>(steps)),
       reinterpret_cast<char*>(&h.initial_learning_rate), reinterpret_cast<char*>(&h.decay_steps),
       reinterpret_cast<char*>(&h.decay_rate), reinterpret_cast<char*>(out)};
-  const std::intptr_t strides[kNumOperands] = {sizeof(Step), 0, 0, 0, sizeof(T)};
-  ArrayLoopOf<T, Step>(kernels, form)(operands, n, strides, resources);
+  const std::intptr_t strides[kNumOperands] = {sizeof(Step), 0, 0, 0, sizeof(Out)};
+  ArrayLoopOf<T, Step, Out>(kernels, form)(operands, n, strides, resources);
 }
 
 // ------------------------------ The floating-point environment

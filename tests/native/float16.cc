@@ -1,7 +1,8 @@
 // Results in float16: the neighbourhoods of all numbers of float16 and of the ties between them, in
-// every rounding mode, with their flags; and random ranges.
+// every rounding mode, with their flags; and random ranges and arrays whose results are narrower
+// than their arithmetic.
 //
-//   float16 STRIDE RANGES    every STRIDE-th number of float16; RANGES random ranges per loop
+//   float16 STRIDE CASES    every STRIDE-th number of float16; CASES random calls of each loop
 //
 // With decay_rate 0 the learning rate is initial_learning_rate exactly, which brings any number to
 // the conversion.
@@ -98,37 +99,85 @@ void CheckNeighbourhoods(std::uint64_t stride, Mismatches& mismatches) {
   CheckValues(specials, mismatches);
 }
 
-// A loop stores the float16 of what the loop of the same arithmetic stores in T, and raises the
-// flags of both.
-template <class T>
-void CheckRanges(std::uint64_t ranges, Mismatches& mismatches) {
-  OnEveryProcessor(ranges, [&](std::uint64_t i) {
-    Random random(i + 1);
-    const Form form = kForms[i % 2];
-    const std::size_t n = i % 500 == 499 ? 3000000 : 1 + random.Below(700);
-    const auto start = static_cast<std::int64_t>(random() >> (1 + random.Below(63))) / 2;
-    const Hyperparameters<T> h =
-        In<T>(random.Below(2) ? kSets[random.Below(std::size(kSets))].values
-                              : Hyperparameters<double>{random.Magnitude<double>(-30, 20),
-                                                        random.Magnitude<double>(-5, 12),
-                                                        random.Magnitude<double>(-20, 4)});
-    const Resources resources{AvailableProcessors(), 1 << 22};
-    std::vector<T> wide(n);
-    std::vector<Float16> out(n + 1, Float16{0xABCD});
+// Rounds what a loop stored in T, and adds the flags of that.
+template <class Out, class T>
+Out Narrow(T x, int& flags) {
+  if constexpr (std::is_same_v<Out, Float16>) {
+    const Rounded rounded = ToFloat16(static_cast<double>(x));
+    flags |= rounded.flags;
+    return {rounded.bits};
+  } else {
+    return static_cast<Out>(x);  // the processor raises its flags
+  }
+}
+
+bool SameNumber(Float16 a, Float16 b) { return SameFloat16(a.bits, b.bits); }
+bool SameNumber(float a, float b) { return Same(a, b); }
+
+// A narrow loop stores what the loop of the same arithmetic stores in T, rounded, and raises the
+// flags of both. `store` runs the loop that fits its argument.
+template <class Out, class T, class Store>
+void CheckNarrow(const Kernels& kernels, Form form, const char* what, std::size_t n,
+                 const Store& store, Mismatches& mismatches) {
+  std::vector<T> wide(n);
+  std::vector<Out> out(n + 1);
+  std::memset(&out[n], 0xAB, sizeof(Out));
+  std::feclearexcept(FE_ALL_EXCEPT);
+  store(out.data());
+  const int raised = Raised();
+  std::feclearexcept(FE_ALL_EXCEPT);
+  store(wide.data());
+  int flags = 0;
+  const std::vector<char> untouched(sizeof(Out), static_cast<char>(0xAB));
+  bool same = std::memcmp(&out[n], untouched.data(), sizeof(Out)) == 0;
+  for (std::size_t k = 0; k < n; ++k)
+    same = same && SameNumber(out[k], Narrow<Out>(wide[k], flags));
+  if (!same || raised != (flags | Raised())) mismatches.Add(kernels.target, form, what);
+}
+
+struct Case {
+  Form form;
+  std::size_t n;
+  std::int64_t start;
+  Hyperparameters<double> hyper;
+  Resources resources;
+};
+
+Case RandomCase(std::uint64_t i) {
+  Random random(i + 1);
+  return {kForms[i % 2], i % 500 == 499 ? 3000000 : 1 + random.Below(700),
+          static_cast<std::int64_t>(random() >> (1 + random.Below(63))) / 2,
+          random.Below(2) ? kSets[random.Below(std::size(kSets))].values
+                          : Hyperparameters<double>{random.Magnitude<double>(-30, 20),
+                                                    random.Magnitude<double>(-5, 12),
+                                                    random.Magnitude<double>(-20, 4)},
+          Resources{AvailableProcessors(), 1 << 22}};
+}
+
+template <class T, class Step, class Out>
+void CheckArray(const Kernels& kernels, const Case& c, Mismatches& mismatches) {
+  std::vector<Step> steps(c.n);
+  for (std::size_t k = 0; k < c.n; ++k) {
+    steps[k] = static_cast<Step>(c.start + 3 * static_cast<std::int64_t>(k));
+  }
+  const auto store = [&](auto* out) {
+    Evaluate(kernels, c.form, steps.data(), out, c.n, In<T>(c.hyper), c.resources);
+  };
+  CheckNarrow<Out, T>(kernels, c.form, "an array", c.n, store, mismatches);
+}
+
+template <class T, class Out, class... Steps>
+void CheckNarrowLoops(std::uint64_t cases, Mismatches& mismatches) {
+  OnEveryProcessor(cases, [&](std::uint64_t i) {
+    Case c = RandomCase(i);
+    c.hyper = In<double>(In<T>(c.hyper));
     for (const Kernels& kernels : AllKernels()) {
-      std::feclearexcept(FE_ALL_EXCEPT);
-      RangeLoopOf<T, T>(kernels, form)(wide.data(), n, start, 3, In<double>(h), resources);
-      int flags = std::fetestexcept(kReportedExceptions);
-      std::feclearexcept(FE_ALL_EXCEPT);
-      RangeLoopOf<T, Float16>(kernels, form)(out.data(), n, start, 3, In<double>(h), resources);
-      bool same = out[n].bits == 0xABCD;
-      const int raised = std::fetestexcept(kReportedExceptions);
-      for (std::size_t k = 0; k < n; ++k) {
-        const Rounded expected = ToFloat16(static_cast<double>(wide[k]));
-        flags |= expected.flags;
-        same = same && SameFloat16(out[k].bits, expected.bits);
-      }
-      if (!same || raised != flags) mismatches.Add(kernels.target, form, "a range");
+      const auto store = [&](auto* out) {
+        using Result = std::remove_pointer_t<decltype(out)>;
+        RangeLoopOf<T, Result>(kernels, c.form)(out, c.n, c.start, 3, c.hyper, c.resources);
+      };
+      CheckNarrow<Out, T>(kernels, c.form, "a range", c.n, store, mismatches);
+      (CheckArray<T, Steps, Out>(kernels, c, mismatches), ...);
     }
   });
 }
@@ -137,11 +186,12 @@ void CheckRanges(std::uint64_t ranges, Mismatches& mismatches) {
 
 int main(int argc, char** argv) {
   const std::uint64_t stride = CountArgument(argc, argv, 1);
-  const std::uint64_t ranges = CountArgument(argc, argv, 2);
+  const std::uint64_t cases = CountArgument(argc, argv, 2);
   Mismatches mismatches;
   CheckNeighbourhoods<float>(stride, mismatches);
   CheckNeighbourhoods<double>(stride, mismatches);
-  CheckRanges<double>(ranges, mismatches);
-  CheckRanges<float>(ranges, mismatches);
-  return mismatches.Report("float16", 2 * 0x7C00 / stride + 2 * ranges);
+  CheckNarrowLoops<float, Float16, std::int32_t, std::int64_t, float>(cases, mismatches);
+  CheckNarrowLoops<double, Float16, std::int32_t, std::int64_t, float, double>(cases, mismatches);
+  CheckNarrowLoops<double, float, std::int32_t, std::int64_t, float, double>(cases, mismatches);
+  return mismatches.Report("float16", 2 * 0x7C00 / stride + 3 * cases);
 }
