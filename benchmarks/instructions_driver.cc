@@ -52,11 +52,6 @@ const char* Name(DType dtype) {
   return "";
 }
 
-// The bytes of a result.
-std::intptr_t SizeOf(DType dtype) {
-  return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2;
-}
-
 // Counts the instructions of run() under a label. A macro of valgrind takes the label by address.
 template <class Run>
 void Count(const std::string& label, const Run& run) {
@@ -97,7 +92,7 @@ void CountCall(const std::string& label, const ArrayLoop& loop, std::size_t n,
   const auto hyper_stride = static_cast<std::intptr_t>(hyper_distance * sizeof(T));
   const std::intptr_t strides[kNumOperands] = {
       static_cast<std::intptr_t>(step_distance * sizeof(Step)), hyper_stride, hyper_stride,
-      hyper_stride, SizeOf(loop.result)};
+      hyper_stride, static_cast<std::intptr_t>(SizeOf(loop.result))};
   Count(label + '|' + std::to_string(n), [&] { loop.function(operands, n, strides, kResources); });
 }
 
@@ -117,7 +112,7 @@ void CountArrayLoop(const std::string& label, const ArrayLoop& loop, bool scalar
   }
   const bool common = std::is_signed_v<Step>;
   if (common && !scalar) {
-    const auto n = kStreamedBytes / static_cast<std::size_t>(SizeOf(loop.result));
+    const std::size_t n = kStreamedBytes / SizeOf(loop.result);
     CountCall<T, Step>(path + ", streamed", loop, n, 1, 0);
   }
 }
@@ -144,7 +139,7 @@ void CountArrayLoop(const std::string& label, const ArrayLoop& loop, bool scalar
 
 void CountRangeLoop(const std::string& label, const RangeLoop& loop, bool scalar) {
   const std::string path = label + "range in " + Name(loop.arithmetic) + " -> " + Name(loop.result);
-  const auto size = static_cast<std::size_t>(SizeOf(loop.result));
+  const std::size_t size = SizeOf(loop.result);
   std::vector<char> out(kStreamedBytes);
   const Hyperparameters<double> hyper{0.1, 1000, 0.5};
   const auto count = [&](const std::string& name, std::size_t n, std::int64_t start) {

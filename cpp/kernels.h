@@ -33,6 +33,23 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
 }
 
+// Returns the bytes of an element.
+constexpr std::size_t SizeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat16:
+      return 2;
+    case DType::kInt32:
+    case DType::kUInt32:
+    case DType::kFloat32:
+      return 4;
+    case DType::kInt64:
+    case DType::kUInt64:
+    case DType::kFloat64:
+      return 8;
+  }
+  return 0;
+}
+
 template <class T>
 struct Hyperparameters {
   T initial_learning_rate, decay_steps, decay_rate;

@@ -1,6 +1,7 @@
 // The table of contents of invdecay._core.
 
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>  // std::optional
 
 #include <string>
 
@@ -91,8 +92,9 @@ PYBIND11_MODULE(_core_of_main, m, py::mod_gil_not_used()) {
           [](const TargetKernels& self, const py::object& out, const py::object& step,
              const py::object& initial_learning_rate, const py::object& decay_steps,
              const py::object& decay_rate, bool staircase, const std::string& arithmetic) {
-            return invdecay::EvaluateArrays(*self.kernels, out, step, initial_learning_rate,
-                                            decay_steps, decay_rate, staircase, arithmetic);
+            const invdecay::Operands operands{step, initial_learning_rate, decay_steps, decay_rate,
+                                              out};
+            return invdecay::EvaluateArrays(*self.kernels, operands, staircase, arithmetic);
           },
           py::arg("out"), py::arg("step"), py::arg("initial_learning_rate"), py::arg("decay_steps"),
           py::arg("decay_rate"), py::arg("staircase"), py::arg("arithmetic"));

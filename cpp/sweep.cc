@@ -24,22 +24,6 @@ constexpr std::size_t kBlock = 2048;
 
 std::size_t Index(DType dtype) { return static_cast<std::size_t>(dtype); }
 
-std::size_t SizeOf(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat16:
-      return 2;
-    case DType::kInt32:
-    case DType::kUInt32:
-    case DType::kFloat32:
-      return 4;
-    case DType::kInt64:
-    case DType::kUInt64:
-    case DType::kFloat64:
-      return 8;
-  }
-  return 0;
-}
-
 // ------------------------------ The order of the axes
 
 // Reorders the axes so that the output's strides are positive and fall from axis to axis, leaves
@@ -571,7 +555,7 @@ bool EvaluateAsOneRow(const Kernels& kernels, const Sweep& sweep, const Resource
     operands[k] = reinterpret_cast<char*>(sweep.operands[k].first);
     strides[k] = static_cast<std::intptr_t>(sweep.operands[k].strides[0]);
     if (strides[k] != (is_array ? static_cast<std::intptr_t>(size) : 0)) return false;
-    if (sweep.operands[k].first % size != 0) return false;
+    if (is_array && sweep.operands[k].first % size != 0) return false;
   }
   loop->function(operands, sweep.lengths[0], strides, resources);
   return true;

@@ -2,6 +2,10 @@
 
 #include <pybind11/numpy.h>
 
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define NPY_TARGET_VERSION NPY_2_0_API_VERSION
+#include <numpy/ndarraytypes.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -20,50 +24,42 @@ namespace {
 
 namespace py = pybind11;
 
-constexpr const char* kNames[kNumOperands] = {"step", "initial_learning_rate", "decay_steps",
-                                              "decay_rate", "out"};
-
-bool HasDType(const py::array& array, DType dtype) {
-  const py::dtype numpy = array.dtype();
-  const auto is = [&](char kind, py::ssize_t size) {
-    return numpy.kind() == kind && numpy.itemsize() == size && numpy.attr("isnative").cast<bool>();
-  };
-  switch (dtype) {
-    case DType::kInt32:
-      return is('i', 4);
-    case DType::kUInt32:
-      return is('u', 4);
-    case DType::kInt64:
-      return is('i', 8);
-    case DType::kUInt64:
-      return is('u', 8);
-    case DType::kFloat16:
-      return is('f', 2);
-    case DType::kFloat32:
-      return is('f', 4);
-    case DType::kFloat64:
-      return is('f', 8);
+// Finds the type of an array's elements. Returns false where no loop reads or stores them.
+bool FindDType(PyArrayObject* array, DType& dtype) {
+  if (!PyArray_ISNOTSWAPPED(array)) return false;
+  const int type = PyArray_TYPE(array);
+  constexpr bool kLongHas64Bits = sizeof(long) == 8;  // C has more integer types than sizes
+  switch (type) {
+    case NPY_INT:
+      dtype = DType::kInt32;
+      return true;
+    case NPY_UINT:
+      dtype = DType::kUInt32;
+      return true;
+    case NPY_LONG:
+      dtype = kLongHas64Bits ? DType::kInt64 : DType::kInt32;
+      return true;
+    case NPY_ULONG:
+      dtype = kLongHas64Bits ? DType::kUInt64 : DType::kUInt32;
+      return true;
+    case NPY_LONGLONG:
+      dtype = DType::kInt64;
+      return true;
+    case NPY_ULONGLONG:
+      dtype = DType::kUInt64;
+      return true;
+    case NPY_HALF:
+      dtype = DType::kFloat16;
+      return true;
+    case NPY_FLOAT:
+      dtype = DType::kFloat32;
+      return true;
+    case NPY_DOUBLE:
+      dtype = DType::kFloat64;
+      return true;
+    default:
+      return false;
   }
-  return false;
-}
-
-// Returns the array, if it has one of these dtypes in native byte order.
-py::array ArrayOf(Operand k, const py::object& object, const std::vector<DType>& allowed,
-                  DType& dtype) {
-  if (!py::isinstance<py::array>(object)) {
-    throw py::type_error(std::string(kNames[k]) + " must be a NumPy array, got " +
-                         py::repr(object).cast<std::string>());
-  }
-  auto array = py::reinterpret_borrow<py::array>(object);
-  for (const DType candidate : allowed) {
-    if (HasDType(array, candidate)) {
-      dtype = candidate;
-      return array;
-    }
-  }
-  throw py::type_error(std::string(kNames[k]) +
-                       " has a dtype that this arithmetic does not take: " +
-                       py::str(array.dtype()).cast<std::string>());
 }
 
 // The addresses that the elements of an operand begin at: from the first to the last.
@@ -99,105 +95,100 @@ bool ElementsLieApart(const Sweep& sweep, std::uint64_t size) {
   return true;
 }
 
-void SetOperand(Sweep& sweep, Operand k, const py::array& array) {
-  const auto axes = static_cast<std::size_t>(array.ndim());
+// Returns false where the array cannot be broadcast to the output.
+bool SetOperand(Sweep& sweep, Operand k, PyArrayObject* array) {
+  const auto axes = static_cast<std::size_t>(PyArray_NDIM(array));
   SweepOperand& operand = sweep.operands[k];
-  operand.first = reinterpret_cast<std::uintptr_t>(array.data());
-  bool fits = axes <= sweep.axes;
-  for (std::size_t i = 0; fits && i < axes; ++i) {
+  operand.first = reinterpret_cast<std::uintptr_t>(PyArray_DATA(array));
+  if (axes > sweep.axes) return false;
+  for (std::size_t i = 0; i < axes; ++i) {
     const std::size_t axis = sweep.axes - axes + i;
-    const auto length = static_cast<std::size_t>(array.shape(static_cast<py::ssize_t>(i)));
-    fits = length == sweep.lengths[axis] || length == 1;
-    if (length > 1) operand.strides[axis] = array.strides(static_cast<py::ssize_t>(i));
+    const auto length = static_cast<std::size_t>(PyArray_DIMS(array)[i]);
+    if (length != sweep.lengths[axis] && length != 1) return false;
+    if (length > 1) operand.strides[axis] = PyArray_STRIDES(array)[i];
   }
-  if (!fits) {
-    throw py::value_error(std::string(kNames[k]) +
-                          " cannot be broadcast to the shape of out, got " +
-                          py::str(array.attr("shape")).cast<std::string>());
-  }
+  return true;
 }
 
-void SetRange(Sweep& sweep, const py::object& step) {
-  const auto [start, distance] = step.cast<std::pair<std::int64_t, std::int64_t>>();
-  if (sweep.axes == 0) throw py::value_error("step must be an array where out has no axis");
-  // The distance to the last step must not leave int64, nor may the step itself.
+// Returns false where the output has no axis for the range, or a step leaves int64.
+bool SetRange(Sweep& sweep, const py::tuple& range) {
+  const auto [start, distance] = range.cast<std::pair<std::int64_t, std::int64_t>>();
+  if (sweep.axes == 0) return false;
   const std::size_t n = sweep.lengths[sweep.axes - 1];
   const std::uint64_t magnitude = distance < 0 ? 0 - static_cast<std::uint64_t>(distance)
                                                : static_cast<std::uint64_t>(distance);
-  const std::uint64_t room =
+  const std::uint64_t most =
       distance < 0 ? static_cast<std::uint64_t>(start) + (std::uint64_t{1} << 63)
                    : static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) -
                          static_cast<std::uint64_t>(start);
-  if (n > 1 && magnitude > room / (n - 1)) {
-    throw py::value_error("step must be a range of 64-bit integers, got " +
-                          py::repr(step).cast<std::string>());
-  }
+  if (n > 1 && magnitude > most / (n - 1)) return false;
   sweep.steps_are_range = true;
   sweep.operands[kStep].first = static_cast<std::uint64_t>(start);
   sweep.operands[kStep].strides[sweep.axes - 1] = distance;
+  return true;
+}
+
+std::size_t ElementsOf(const Sweep& sweep) {
+  std::size_t n = 1;
+  for (std::size_t axis = 0; axis < sweep.axes; ++axis) n *= sweep.lengths[axis];
+  return n;
+}
+
+// Describes a call to the kernels. Returns false where they do not take the operands.
+bool Describe(const Operands& operands, Sweep& sweep) {
+  std::array<PyArrayObject*, kNumOperands> arrays{};
+  std::array<DType, kNumOperands> dtypes{};
+  for (std::size_t k = 0; k < kNumOperands; ++k) {
+    if (k == kStep && py::isinstance<py::tuple>(operands[k])) continue;
+    if (!py::isinstance<py::array>(operands[k])) return false;
+    arrays[k] = reinterpret_cast<PyArrayObject*>(operands[k].ptr());
+    if (!FindDType(arrays[k], dtypes[k])) return false;
+  }
+  for (const Operand k : {kInitialLearningRate, kDecaySteps, kDecayRate}) {
+    if (dtypes[k] != sweep.arithmetic) return false;
+  }
+  const bool narrow = sweep.arithmetic == DType::kFloat32;
+  sweep.step = dtypes[kStep];
+  sweep.result = dtypes[kOut];
+  // Steps of more bits than the arithmetic would be rounded twice.
+  if (sweep.step == DType::kFloat16 || (narrow && sweep.step == DType::kFloat64)) return false;
+  if (sweep.result < DType::kFloat16 || sweep.result > sweep.arithmetic) return false;
+
+  PyArrayObject* const out = arrays[kOut];
+  if (!PyArray_ISWRITEABLE(out)) return false;
+  sweep.axes = static_cast<std::size_t>(PyArray_NDIM(out));
+  if (sweep.axes > kMaxAxes) return false;
+  std::copy_n(PyArray_DIMS(out), sweep.axes, sweep.lengths.begin());
+  for (std::size_t k = 0; k < kNumOperands; ++k) {
+    const bool set = arrays[k] != nullptr ? SetOperand(sweep, static_cast<Operand>(k), arrays[k])
+                                          : SetRange(sweep, operands[k].cast<py::tuple>());
+    if (!set) return false;
+  }
+  if (ElementsOf(sweep) == 0) return true;
+
+  // The kernels store the results in any order.
+  const std::size_t size = SizeOf(sweep.result);
+  if (!ElementsLieApart(sweep, size)) return false;
+  const Extent stored = ExtentOf(sweep.operands[kOut], sweep);
+  for (std::size_t k = 0; k < kOut; ++k) {
+    if (arrays[k] == nullptr) continue;
+    const Extent read = ExtentOf(sweep.operands[k], sweep);
+    if (read.first < stored.last + size && stored.first < read.last + SizeOf(dtypes[k])) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
 
-int EvaluateArrays(const Kernels& kernels, const py::object& out, const py::object& step,
-                   const py::object& initial_learning_rate, const py::object& decay_steps,
-                   const py::object& decay_rate, bool staircase, const std::string& arithmetic) {
-  if (arithmetic != "float32" && arithmetic != "float64") {
-    throw py::value_error("arithmetic must be 'float32' or 'float64', got '" + arithmetic + "'");
-  }
-  const bool narrow = arithmetic == "float32";
+std::optional<int> EvaluateArrays(const Kernels& kernels, const Operands& operands, bool staircase,
+                                  const std::string& arithmetic) {
   Sweep sweep{};
   sweep.form = staircase ? Form::kStaircase : Form::kContinuous;
-  sweep.arithmetic = narrow ? DType::kFloat32 : DType::kFloat64;
-
-  std::vector<DType> results{DType::kFloat16, DType::kFloat32};
-  std::vector<DType> steps{DType::kInt32, DType::kUInt32, DType::kInt64, DType::kUInt64,
-                           DType::kFloat32};
-  if (!narrow) {
-    results.push_back(DType::kFloat64);
-    steps.push_back(DType::kFloat64);
-  }
-  const py::array result = ArrayOf(kOut, out, results, sweep.result);
-  if (!result.writeable()) throw py::value_error("out must be writable");
-  sweep.axes = static_cast<std::size_t>(result.ndim());
-  if (sweep.axes > kMaxAxes) throw py::value_error("out must not have more than 64 axes");
-  std::size_t n = 1;
-  for (std::size_t axis = 0; axis < sweep.axes; ++axis) {
-    sweep.lengths[axis] = static_cast<std::size_t>(result.shape(static_cast<py::ssize_t>(axis)));
-    n *= sweep.lengths[axis];
-  }
-  SetOperand(sweep, kOut, result);
-
-  // Owned here, because other threads may run while the loops do.
-  std::vector<py::array> inputs;
-  const auto add = [&](Operand k, const py::object& object, const std::vector<DType>& allowed,
-                       DType& dtype) {
-    inputs.push_back(ArrayOf(k, object, allowed, dtype));
-    SetOperand(sweep, k, inputs.back());
-  };
-  if (py::isinstance<py::tuple>(step)) {
-    SetRange(sweep, step);
-  } else {
-    add(kStep, step, steps, sweep.step);
-  }
-  DType arithmetic_dtype;
-  add(kInitialLearningRate, initial_learning_rate, {sweep.arithmetic}, arithmetic_dtype);
-  add(kDecaySteps, decay_steps, {sweep.arithmetic}, arithmetic_dtype);
-  add(kDecayRate, decay_rate, {sweep.arithmetic}, arithmetic_dtype);
-  if (n == 0) return 0;
-
-  const auto size = static_cast<std::uint64_t>(result.itemsize());
-  if (!ElementsLieApart(sweep, size)) throw py::value_error("out must not overlap itself");
-  const Extent stored = ExtentOf(sweep.operands[kOut], sweep);
-  for (const Operand k : {kStep, kInitialLearningRate, kDecaySteps, kDecayRate}) {
-    if (k == kStep && sweep.steps_are_range) continue;
-    const Extent read = ExtentOf(sweep.operands[k], sweep);
-    if (read.first < stored.last + size && stored.first < read.last + sizeof(double)) {
-      throw py::value_error(std::string("out must not lie between the elements of ") + kNames[k]);
-    }
-  }
-
-  const Resources resources = ResourcesFor(n);
+  sweep.arithmetic = ArithmeticNamed(arithmetic);
+  if (!Describe(operands, sweep)) return std::nullopt;
+  const Resources resources = ResourcesFor(ElementsOf(sweep));
   int raised = 0;
   WithoutGil([&] {
     const CollectExceptions exceptions;

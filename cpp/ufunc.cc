@@ -200,17 +200,20 @@ py::object MakeUfunc(const Kernels& kernels, Form form, const char* name, const 
   return ufunc;
 }
 
+DType ArithmeticNamed(const std::string& name) {
+  if (name == "float32") return DType::kFloat32;
+  if (name == "float64") return DType::kFloat64;
+  throw py::value_error("arithmetic must be 'float32' or 'float64', got '" + name + "'");
+}
+
 int FillRange(const Kernels& kernels, const py::object& out, std::int64_t start, std::int64_t step,
               const Hyperparameters<double>& hyper, bool staircase, const std::string& arithmetic) {
   auto* array = reinterpret_cast<PyArrayObject*>(out.ptr());
   if (!PyArray_Check(out.ptr()) || PyArray_NDIM(array) != 1 || !PyArray_ISCARRAY(array)) {
     throw py::type_error("out must be a writable, aligned, contiguous 1-D array");
   }
-  if (arithmetic != "float32" && arithmetic != "float64") {
-    throw py::value_error("arithmetic must be 'float32' or 'float64', got '" + arithmetic + "'");
-  }
   const Form form = staircase ? Form::kStaircase : Form::kContinuous;
-  const DType computed = arithmetic == "float32" ? DType::kFloat32 : DType::kFloat64;
+  const DType computed = ArithmeticNamed(arithmetic);
   const auto loop = std::find_if(
       kernels.range_loops.begin(), kernels.range_loops.end(), [&](const RangeLoop& candidate) {
         return candidate.form == form && candidate.arithmetic == computed &&

@@ -24,6 +24,9 @@ int FillRange(const Kernels& kernels, const pybind11::object& out, std::int64_t 
               std::int64_t step, const Hyperparameters<double>& hyper, bool staircase,
               const std::string& arithmetic);
 
+// Returns float32 or float64 by its name, else throws.
+DType ArithmeticNamed(const std::string& name);
+
 // Returns what a call of n elements may use.
 Resources ResourcesFor(std::size_t n) noexcept;
 

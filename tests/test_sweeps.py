@@ -153,50 +153,49 @@ def arguments():
 READ_ONLY = np.zeros((4, 5))
 READ_ONLY.flags.writeable = False
 
-REFUSED = {
-    "out is not an array": ("out", [0.0], TypeError, "out must be a NumPy array"),
-    "out of integers": ("out", np.zeros((4, 5), "i8"), TypeError, "out has a dtype.*int64"),
-    "out swapped": ("out", np.zeros((4, 5), ">f8"), TypeError, "out has a dtype.*>f8"),
-    "out read-only": ("out", READ_ONLY, ValueError, "out must be writable"),
-    "out overlaps itself": (
-        "out",
-        np.lib.stride_tricks.as_strided(np.zeros(9), (4, 5), (8, 8)),
-        ValueError,
-        "out must not overlap itself",
-    ),
-    "steps of 16 bits": ("step", np.arange(5, dtype="i2"), TypeError, "step has a dtype.*int16"),
-    "steps do not fit": ("step", np.arange(6), ValueError, r"step cannot be broadcast.*\(6,\)"),
-    "too many axes": ("step", np.zeros((1, 1, 5)), ValueError, "step cannot be broadcast"),
-    "range past int64": ("step", (0, 2**62), ValueError, "step must be a range of 64-bit"),
-    "range down past int64": ("step", (-1, -(2**62)), ValueError, "step must be a range of 64-bit"),
-    "rates of float32": ("decay_rate", np.zeros(5, "f4"), TypeError, "decay_rate has a dtype"),
-    "arithmetic": ("arithmetic", "float16", ValueError, "arithmetic must be.*'float16'"),
+LEFT_TO_NUMPY = {
+    "out is not an array": ("out", [0.0]),
+    "out of integers": ("out", np.zeros((4, 5), "i8")),
+    "out of long doubles": ("out", np.zeros((4, 5), "g")),
+    "out swapped": ("out", np.zeros((4, 5), ">f8")),
+    "out read-only": ("out", READ_ONLY),
+    "out overlaps itself": ("out", np.lib.stride_tricks.as_strided(np.zeros(9), (4, 5), (8, 8))),
+    "steps of 16 bits": ("step", np.arange(5, dtype="i2")),
+    "steps of float16": ("step", np.arange(5, dtype="f2")),
+    "steps do not fit": ("step", np.arange(6)),
+    "too many axes": ("step", np.zeros((1, 1, 5))),
+    "range past int64": ("step", (0, 2**62)),
+    "range down past int64": ("step", (-1, -(2**62))),
+    "rates of float32": ("decay_rate", np.zeros(5, "f4")),
 }
 
 
-@pytest.mark.parametrize(("name", "value", "error", "message"), REFUSED.values(), ids=REFUSED)
-def test_refused(native, arguments, name, value, error, message):
-    with pytest.raises(error, match=message):
-        native.evaluate(**(arguments | {name: value}))
+@pytest.mark.parametrize(("name", "value"), LEFT_TO_NUMPY.values(), ids=LEFT_TO_NUMPY)
+def test_left_to_numpy(native, arguments, name, value):
+    before = np.array(arguments["out"])
+    assert native.evaluate(**(arguments | {name: value})) is None
+    np.testing.assert_array_equal(arguments["out"], before)
+
+
+def test_refuses_another_arithmetic(native, arguments):
+    with pytest.raises(ValueError, match=r"arithmetic must be.*'float16'"):
+        native.evaluate(**(arguments | {"arithmetic": "float16"}))
 
 
 @pytest.mark.parametrize("name", ["step", "initial_learning_rate", "decay_steps", "decay_rate"])
-def test_refuses_an_output_that_overlaps_an_input(native, arguments, name):
+def test_an_output_that_overlaps_an_input_is_left_to_numpy(native, arguments, name):
     memory = np.zeros((4, 6))
     arguments["out"] = memory[:, 1:]
-    with pytest.raises(ValueError, match=f"out must not lie between the elements of {name}"):
-        native.evaluate(**(arguments | {name: memory[:, :1]}))
+    assert native.evaluate(**(arguments | {name: memory[:, :1]})) is None
 
 
-def test_float32_arithmetic_refuses_what_it_would_round_twice(native, arguments):
+def test_what_float32_arithmetic_would_round_twice_is_left_to_numpy(native, arguments):
     for name in ("initial_learning_rate", "decay_steps", "decay_rate"):
         arguments[name] = arguments[name].astype("f4")
     arguments["arithmetic"] = "float32"
-    with pytest.raises(TypeError, match=r"out has a dtype.*float64"):
-        native.evaluate(**arguments)
+    assert native.evaluate(**arguments) is None
     arguments["out"] = np.zeros((4, 5), "f4")
-    with pytest.raises(TypeError, match=r"step has a dtype.*float64"):
-        native.evaluate(**(arguments | {"step": np.arange(5.0)}))
+    assert native.evaluate(**(arguments | {"step": np.arange(5.0)})) is None
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 5), (5, 0), (3, 0, 2)])

@@ -65,6 +65,8 @@ def hyperparameter_operand(name: str, value: Any) -> Any:
     IEEE arithmetic. A 0-d array of another library counts as an array: it may be traced, or on a
     device far away.
     """
+    if type(value) is float and 0 < value < math.inf:
+        return value  # the usual case, by one look
     if isinstance(value, (np.ndarray, np.generic)):
         if value.shape == ():
             hyperparameter(name, value)
@@ -112,8 +114,14 @@ def widened(array: Any) -> Any:
     return array
 
 
+_NUMPYS_OWN = frozenset((float, int, np.ndarray, type(None), list, range))
+"""The usual types that do not, told by one look."""
+
+
 def is_override(operand: Any) -> bool:
     """Return whether NumPy's ufuncs hand themselves over to `operand` (Dask, xarray, pandas)."""
+    if type(operand) in _NUMPYS_OWN:
+        return False
     override = getattr(type(operand), "__array_ufunc__", None)
     return override is not None and override is not np.ndarray.__array_ufunc__
 

@@ -5,8 +5,9 @@ steps. The kinds are, in the order in which they are tried: arrays of another ar
 ranges, objects that override NumPy's ufuncs, and what NumPy itself takes.
 """
 
-from collections.abc import Sequence
+import math
 from functools import lru_cache
+from operator import setitem
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from . import _arrayapi
 from ._arguments import is_override, step_array, step_operand, step_range
 from ._backend import evaluate as evaluate_grid
 from ._backend import fill_range, report_flags, ufunc_of
-from ._flags import gathered_flags
+from ._flags import flags_of
 from ._formula import float_step
 
 Hyperparameters = tuple[Any, Any, Any]
@@ -201,19 +202,18 @@ def fill(
         for i, step in enumerate(steps):
             flags |= fill(out[i : i + 1], range(step, step + 1), hyper, staircase, arithmetic)
         return flags
+    name = _name(arithmetic)
     direct = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
     if direct and out.dtype.char in "efd" and out.itemsize <= arithmetic.itemsize:
         for i in range(0, len(steps), _PIECE):
             piece = out[i : i + _PIECE]
-            flags |= fill_range(piece, steps[i], steps.step, *hyper, staircase, arithmetic.name)
+            flags |= fill_range(piece, steps[i], steps.step, *hyper, staircase, name)
         return flags
     buffer = np.empty(min(_BLOCK, len(steps)), arithmetic)
     for i in range(0, len(steps), _BLOCK):
         block = buffer[: len(steps) - i]
-        flags |= fill_range(block, steps[i], steps.step, *hyper, staircase, arithmetic.name)
-        with gathered_flags() as stored_flags:
-            out[i : i + _BLOCK] = block
-        flags |= stored_flags.value
+        flags |= fill_range(block, steps[i], steps.step, *hyper, staircase, name)
+        flags |= flags_of(setitem, out, slice(i, i + _BLOCK), block)
     return flags
 
 
@@ -227,51 +227,49 @@ def _at_range(
         return None
     result, arrays, arithmetic = found
     # One step is broadcast, and a distance beyond int64 is for an array of steps.
-    if result.shape[-1] != len(steps) or abs(steps.step) >= 2**63:
+    if result.shape[-1:] != like.shape or abs(steps.step) >= 2**63:
         return None
-    name = ufunc_of(staircase).__name__
+    flags: int | None
     if result.ndim == 1 and all(array.ndim == 0 for array in arrays):
         lr, decay_steps, rate = map(float, arrays)
-        report_flags(name, fill(result, steps, (lr, decay_steps, rate), staircase, arithmetic))
-        return result
-    at = (steps.start, steps.step)
-    report_flags(name, evaluate_grid(result, at, *arrays, staircase, arithmetic.name))
+        flags = fill(result, steps, (lr, decay_steps, rate), staircase, arithmetic)
+    else:
+        at = (steps.start, steps.step)
+        flags = evaluate_grid(result, at, *arrays, staircase, _name(arithmetic))
+        if flags is None:
+            return None
+    report_flags(ufunc_of(staircase).__name__, flags)
     return result
 
 
 def _at_grid(
     step: Any, hyper: Hyperparameters, staircase: bool, out: Any, dtype: Any
 ) -> npt.NDArray[Any] | None:
-    """Evaluate broadcast arrays where NumPy's iteration would be slow; None where it serves.
+    """Evaluate arrays where NumPy's iteration would be slow; None where it serves.
 
-    NumPy evaluates row by row, each on its own. The package's own iteration splits the whole
-    result over threads. It also stores float16 directly, which NumPy casts element by element.
+    NumPy evaluates row by row, each on its own, and casts to a narrower `out` a buffer at a time.
+    The package's own iteration splits the whole result over threads, and rounds as it stores.
     """
-    if type(step) is not np.ndarray and not any(type(x) is np.ndarray for x in hyper):
-        return None
-    narrow = type(out) is np.ndarray and out.dtype.char == "e"
-    try:
-        size = np.broadcast(step, *hyper).size
-    except ValueError:
-        return None
-    flat = all(np.ndim(x) == 0 for x in hyper) and (
-        out is None or (type(out) is np.ndarray and out.flags.c_contiguous)
-    )
-    if size < LARGE or (flat and not narrow and np.asarray(step).flags.forc):
+    narrow = type(out) is np.ndarray and out.dtype.char in "ef"
+    most = math.prod(x.size for x in (step, *hyper) if type(x) is np.ndarray)
+    if most < LARGE and not narrow:
         return None
     found = _plan(step, hyper, out, dtype)
     if found is None:
         return None
     result, arrays, arithmetic = found
     at = np.asarray(step)
+    flat = at.flags.forc and result.flags.c_contiguous and all(x.ndim == 0 for x in arrays)
+    if result.dtype == arithmetic and (flat or result.size < LARGE):
+        return None
     if at.dtype.kind == "f":
         loop = at.dtype.newbyteorder("=") if at.dtype in (np.float32, arithmetic) else arithmetic
     else:
         loop = np.result_type(at.dtype.newbyteorder("="), np.int32 if at.itemsize < 4 else at.dtype)
-    at = np.require(at, loop, "A")
-    if at.dtype.char in "qQ":  # C has more integer types than sizes
-        at = at.view(np.int64 if at.dtype.kind == "i" else np.uint64)
-    flags = evaluate_grid(result, at, *arrays, staircase, arithmetic.name)
+    at = np.asarray(at, loop)
+    flags = evaluate_grid(result, at, *arrays, staircase, _name(arithmetic))
+    if flags is None:
+        return None
     report_flags(ufunc_of(staircase).__name__, flags)
     return result
 
@@ -284,44 +282,43 @@ def _plan(
 ) -> tuple[npt.NDArray[Any], Arrays, np.dtype[Any]] | None:
     """Return the output, the hyperparameters as arrays, and the arithmetic of a grid.
 
-    None stands for whatever NumPy has to judge: subclasses, other dtypes, overlap, bad shapes.
+    None stands for whatever NumPy has to judge: subclasses, other dtypes, bad shapes.
     """
     operands = (step, *hyper)
-    if not all(type(x) in (np.ndarray, int, float) or isinstance(x, np.generic) for x in operands):
+    if not all(map(_is_real, operands)):
         return None
     arithmetic = promotion(*operands) if dtype is None else np.dtype(dtype)
     if arithmetic not in (np.float32, np.float64):
         return None
-    dtypes = [getattr(x, "dtype", arithmetic) for x in operands]
-    if not all(np.can_cast(given, arithmetic, "same_kind") for given in dtypes):
-        return None
     if out is None:
-        out = np.nditer(
-            [*operands, None],
-            flags=["zerosize_ok"],
-            op_flags=_ALLOCATE_LAST,
-            op_dtypes=[None] * 4 + [arithmetic],
-        ).operands[4]
-    elif not _may_hold(out, operands, arithmetic):
+        try:
+            out = np.nditer(
+                [*operands, None],
+                flags=["zerosize_ok"],
+                op_flags=_ALLOCATE_LAST,
+                op_dtypes=[None] * 4 + [arithmetic],
+            ).operands[4]
+        except ValueError:  # shapes that cannot be broadcast
+            return None
+    elif not _may_hold(out, arithmetic):
         return None
     lr, decay_steps, rate = (np.asarray(x, arithmetic) for x in hyper)
     return out, (lr, decay_steps, rate), arithmetic
 
 
-def _may_hold(out: Any, operands: Sequence[Any], arithmetic: np.dtype[Any]) -> bool:
-    """Return whether a grid may be stored in `out` in any order of its elements."""
+def _is_real(operand: Any) -> bool:
+    if type(operand) is np.ndarray or isinstance(operand, np.generic):
+        return operand.dtype.kind in "biuf"
+    return type(operand) in (int, float)
+
+
+def _may_hold(out: Any, arithmetic: np.dtype[Any]) -> bool:
+    """Return whether the kernels store rates of such arithmetic in the elements of `out`."""
     if type(out) is not np.ndarray or out.dtype.char not in "efd" or not out.dtype.isnative:
         return False
-    if not (out.flags.writeable and out.flags.aligned) or out.itemsize > arithmetic.itemsize:
-        return False
-    try:
-        if np.broadcast_shapes(*(np.shape(x) for x in operands), out.shape) != out.shape:
-            return False
-    except ValueError:
-        return False
-    reach = 0
-    for stride, length in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True)):
-        if length > 1 and stride < reach + out.itemsize:
-            return False  # elements of out overlap each other
-        reach += stride * (length - 1)
-    return not any(np.may_share_memory(out, x) for x in operands if isinstance(x, np.ndarray))
+    return out.flags.behaved and out.itemsize <= arithmetic.itemsize
+
+
+def _name(arithmetic: np.dtype[Any]) -> str:
+    """Return ``arithmetic.name``, which NumPy takes a microsecond to put together."""
+    return "float32" if arithmetic.itemsize == 4 else "float64"

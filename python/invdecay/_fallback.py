@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arguments import is_override
-from ._flags import gathered_flags, report_flags
+from ._flags import flags_of, report_flags
 from ._formula import formula
 
 BLOCK = 8192
@@ -193,8 +193,8 @@ def _in_blocks(
         casting="equiv",
         buffersize=BLOCK,
     )
-    with gathered_flags() as gathered, iterator:
-        result: npt.NDArray[Any] = iterator.operands[4]
+
+    def store() -> None:
         blocks: Any = iterator if masked else ((*parts, ...) for parts in iterator)
         for *inputs, block, mask in blocks:
             if masked:
@@ -205,7 +205,11 @@ def _in_blocks(
             )
             at = step.astype(dtypes[4], copy=False)
             block[mask] = formula(at, lr, decay_steps, rate, floor)
-    report_flags(name, gathered.value)
+
+    with iterator:
+        result: npt.NDArray[Any] = iterator.operands[4]
+        raised = flags_of(store)
+    report_flags(name, raised)
     return result
 
 
@@ -258,26 +262,31 @@ def evaluate(
     decay_rate: npt.NDArray[Any],
     staircase: bool,
     arithmetic: str,
-) -> int:
+) -> int | None:
     """Evaluate a grid of steps and hyperparameters into `out` and return the flags it raised.
 
-    `step` is an array, or the first step and the distance of a range along the last axis.
+    `step` is an array, or the first step and the distance of a range along the last axis. None
+    stands for an `out` that overlaps an input, which is left to NumPy, as by the kernels.
     """
+    inputs = step, initial_learning_rate, decay_steps, decay_rate
+    if any(isinstance(x, np.ndarray) and np.may_share_memory(out, x) for x in inputs):
+        return None
     dtype = np.dtype(arithmetic)
     decay = staircase_decay if staircase else continuous_decay
     hyper = initial_learning_rate, decay_steps, decay_rate
-    length = out.shape[-1] if out.ndim else 1
-    with gathered_flags() as gathered:
-        if isinstance(step, np.ndarray):
-            decay(step, initial_learning_rate, decay_steps, decay_rate, out, dtype=dtype)
-            return gathered.value
-        start, distance = step
+    if isinstance(step, np.ndarray):
+        return flags_of(lambda: decay(step, *hyper, out, dtype=dtype))
+    start, distance = step
+    length = out.shape[-1]
+
+    def store() -> None:
         for i in range(0, length, _COLUMNS):
             columns = slice(i, i + _COLUMNS)
             at = np.arange(min(_COLUMNS, length - i)) * distance + (start + i * distance)
             lr, steps, rate = (x[..., columns] if x.ndim and x.shape[-1] > 1 else x for x in hyper)
             decay(at, lr, steps, rate, out[..., columns], dtype=dtype)
-    return gathered.value
+
+    return flags_of(store)
 
 
 _COLUMNS = 1 << 20
@@ -302,12 +311,14 @@ def fill_range(
     hyper = (dtype.type(x) for x in (initial_learning_rate, decay_steps, decay_rate))
     lr, steps, rate = hyper
     offsets = np.arange(min(BLOCK, len(out)), dtype=np.int64) * step
-    with gathered_flags() as gathered:
+
+    def store() -> None:
         for i in range(0, len(out), BLOCK):
             block = out[i : i + BLOCK]
             at = (offsets[: len(block)] + (start + i * step)).astype(dtype)
             block[...] = formula(at, lr, steps, rate, np.floor if staircase else None)
-    return gathered.value
+
+    return flags_of(store)
 
 
 # ---------------------------------------------------------------- threads

@@ -1,8 +1,8 @@
 """Floating-point flags: gathered from NumPy calls, and reported as `numpy.errstate` says."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextvars import copy_context
 
 import numpy as np
 
@@ -23,19 +23,22 @@ def report_flags(name: str, flags: int) -> None:
             raise_it()
 
 
-class _Flags:
-    """Gathers the floating-point flags of the NumPy calls made inside its `with` block."""
+def flags_of(work: Callable[..., object], *arguments: object) -> int:
+    """Return the floating-point flags of the NumPy calls that `work` makes, instead of reporting.
 
-    def __init__(self) -> None:
-        self.value = 0
+    It runs in a copy of the context, which holds `numpy.errstate`. So an interrupt at any moment
+    leaves the caller's state as it was.
+    """
+    raised = 0
 
-    def __call__(self, kind: str, flags: int) -> None:
-        self.value |= flags
+    def note(kind: str, flags: int) -> None:
+        nonlocal raised
+        raised |= flags
 
+    def run() -> None:
+        np.seterr(all="call")
+        np.seterrcall(note)
+        work(*arguments)
 
-@contextmanager
-def gathered_flags() -> Iterator[_Flags]:
-    """Keep the flags of the NumPy calls made inside, instead of reporting them."""
-    flags = _Flags()
-    with np.errstate(all="call", call=flags):
-        yield flags
+    copy_context().run(run)
+    return raised

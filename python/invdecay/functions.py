@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arguments import boolean, hyperparameter_operand
-from ._backend import ufunc_of
+from ._backend import evaluate as evaluate_grid
+from ._backend import report_flags, ufunc_of
 from ._evaluate import LARGE, NARROW, evaluate, kept_arrays
 
 
@@ -129,15 +130,18 @@ def inverse_time_decay(
     # The usual call, one array of steps and three Python numbers, takes the shortest way.
     if step.__class__ is np.ndarray and not ufunc_kwargs and (step.ndim < 2 or step.size < LARGE):
         narrow = NARROW.get(step.dtype.char)
-        if narrow is not None and (out is None or _is_plain_output(out)):
+        if narrow is not None and (out is None or out.__class__ is np.ndarray):
             arrays = kept_arrays(narrow, hyper)
             if arrays is not None:
-                return ufunc_of(staircase)(step, *arrays, out)
+                ufunc = ufunc_of(staircase)
+                if out is not None and out.dtype.itemsize < (4 if narrow else 8):
+                    # NumPy would cast a buffer at a time.
+                    name = "float32" if narrow else "float64"
+                    flags = evaluate_grid(out, step, *arrays, staircase, name)
+                    if flags is not None:
+                        report_flags(ufunc.__name__, flags)
+                        return out
+                return ufunc(step, *arrays, out)
     names = "initial_learning_rate", "decay_steps", "decay_rate"
     checked = tuple(map(hyperparameter_operand, names, hyper))
     return evaluate(step, checked, staircase, out=out, **ufunc_kwargs)
-
-
-def _is_plain_output(out: Any) -> bool:
-    """Return whether NumPy alone sees `out`, and stores in it at full speed."""
-    return out.__class__ is np.ndarray and out.dtype.char != "e"
