@@ -99,7 +99,7 @@ def test_blocks_hold_for_their_thread_only():
     ("count", "error"),
     [
         *((count, ValueError) for count in (0, -1, 4097, 2**70)),
-        *((count, TypeError) for count in (2.0, "2", None)),
+        *((count, TypeError) for count in (2.0, "2", True, None)),
     ],
     ids=lambda x: None if isinstance(x, type) else repr(x),
 )
