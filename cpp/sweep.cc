@@ -11,7 +11,7 @@
 namespace invdecay {
 namespace {
 
-// Bytes of results that a thread stores before it takes more. One that stalls holds up no more.
+// Bytes of results in one task. A thread that stalls delays the call by one task at most.
 constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
 // Bytes of the columns' numbers that a task keeps while it goes from row to row: in the L1 cache.
 constexpr std::size_t kColumnBytes = std::size_t{1} << 14;
@@ -68,8 +68,8 @@ void SimplifyAxes(Sweep& sweep) {
 
 // ------------------------------ One call
 
-// Rows of `columns` elements that are stored one after the other: the whole output if it lies side
-// by side, else a part of it that goes through a buffer.
+// Rows of `columns` elements that are stored one after the other: the whole output if its elements
+// lie side by side, else a part of it that goes through a buffer.
 struct Grid {
   std::size_t row, column;  // of its first element in the sweep
   std::size_t rows, columns;
@@ -77,7 +77,7 @@ struct Grid {
   std::size_t begin, end;  // the elements between them are stored by whole vectors
 };
 
-// In which direction the elements follow that are gathered.
+// The direction in which gathered elements follow each other.
 enum class Along { kRow, kColumn };
 
 // The most numbers of a pattern: it has at most as many vectors as a row has columns.

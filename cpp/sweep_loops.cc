@@ -67,7 +67,7 @@ void GatherRange(std::uint64_t first, std::int64_t distance, T* to, std::size_t 
   }
 }
 
-// Calls body(i) for vectors that cover [0, n). If the last one is not whole, it is evaluated in a
+// Replaces n steps by their progress. If the last vector is not whole, it is evaluated in a
 // copy whose other lanes repeat the last element, so that they raise no flag that it does not
 // raise.
 template <Form form, class T>
@@ -122,8 +122,8 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
   HWY_ALIGN T row[kNumQuantities][kMaxLanes<T>];
   Out* out = static_cast<Out*>(output.data);
   const bool stream = output.stream;
-  // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is a loop
-  // of its own, and takes the row's number in its first lanes and the next row's number in the
+  // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is
+  // evaluated alone. It takes the row's number in its first lanes and the next row's number in the
   // others.
   std::size_t r = 0;
   for (std::size_t vectors = output.n / lanes; vectors > 0;) {

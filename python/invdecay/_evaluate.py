@@ -244,7 +244,7 @@ def _at_grid(
 ) -> npt.NDArray[Any] | None:
     """Evaluate broadcast arrays where NumPy's iteration would be slow; None where it serves.
 
-    NumPy evaluates row by row, each on its own. The package's own iteration splits the whole
+    NumPy evaluates one row at a time, on one thread. The package's own iteration splits the whole
     result over threads. It also stores float16 directly, which NumPy casts element by element.
     """
     if type(step) is not np.ndarray and not any(type(x) is np.ndarray for x in hyper):

@@ -87,8 +87,8 @@ def _decay(
     if target is not None and not target.flags.writeable:
         raise ValueError(f"{name}: out is read-only")
     dtypes = _loop_dtypes(name, operands, dtype)
-    # Python numbers take the loop's dtype whatever `casting` says, but for "equiv", where that
-    # depends on NumPy's version.
+    # Python numbers take the loop's dtype whatever `casting` says, except under "equiv", where
+    # it depends on NumPy's version.
     for x, loop in zip(operands, dtypes, strict=False):
         if casting == "equiv" and type(x) in _NUMBERS:
             np.add(np.empty(0, loop), x, casting=casting, dtype=loop)
@@ -168,8 +168,8 @@ def _in_blocks(
 ) -> npt.NDArray[Any]:
     """Evaluate broadcast arrays block by block, and report the floating-point flags once.
 
-    The iterator hands out blocks in the operands' own dtypes. Casts are made by `astype` and by
-    assignment, because those of an iterator report no flags.
+    The iterator yields blocks in the operands' own dtypes. `astype` and assignment cast them,
+    because the casts of an iterator report no flags.
     """
     masked = where is not True
     stored = [array.dtype for array in arrays]
@@ -222,7 +222,7 @@ def _composed(
     operands: Sequence[Any],
     dtype: npt.DTypeLike | None,
 ) -> Any:
-    """Evaluate objects that override NumPy's ufuncs: each operation is theirs."""
+    """Evaluate objects that override NumPy's ufuncs, by their own operations."""
     seen = [x if type(x) in _NUMBERS else _numpy_dtype(x) for x in operands]
     like = [x if type(x) in _NUMBERS else np.empty(0, x) for x in seen]
     arithmetic = _loop_dtypes(name, like, dtype)[4]
