@@ -90,14 +90,14 @@ constexpr std::size_t kPattern = kShortRow<T>*(64 / sizeof(T));
 template <class T>
 struct Buffers {
   alignas(64) T columns[std::max(kColumnBytes / sizeof(T), kNumQuantities* kPattern<T>)];
-  alignas(64) T rows[kNumQuantities][kRows + 2 * 64 / sizeof(T)];
+  alignas(64) T rows[kNumQuantities][kRows + 2 * (64 / sizeof(T))];
 };
 
 template <class T>
 class Call {
  public:
   Call(const Sweep& sweep, const SweepLoops<T>& loops, const Resources& resources)
-      : sweep_(sweep), loops_(loops), threads_(resources.threads), out_size_(SizeOf(loops.result)) {
+      : sweep_(sweep), loops_(loops), out_size_(SizeOf(loops.result)), threads_(resources.threads) {
     const std::size_t axes = sweep.axes;
     columns_ = axes > 0 ? sweep.lengths[axes - 1] : 1;
     rows_ = 1;
@@ -186,24 +186,25 @@ class Call {
   void ShortTask(std::size_t task) const;
   void BlockTask(std::size_t task) const;
 
+  // Of short rows. What is aligned comes first, so that no padding precedes it.
+  alignas(64) T pattern_columns_[kNumQuantities][kPattern<T>];
+  alignas(64) typename ShortRowPattern<T>::Index pattern_rows_[kPattern<T>];
+  ShortRowPattern<T> pattern_;
+  // Of the tasks.
+  Grid grid_;
+  std::size_t tiles_, rows_per_task_, elements_per_task_;
+  // Of the call.
   const Sweep& sweep_;
   const SweepLoops<T>& loops_;
-  const int threads_;
   const std::size_t out_size_;
   std::size_t rows_, columns_;
+  std::size_t table_;  // numbers of one quantity in Buffers::columns
+  T divisor_;
+  const int threads_;
   Varies varies_[kNumQuantities];
   bool by_row_[kNumQuantities];
   bool joined_[kNumQuantities];  // a row's elements are followed by those of the next row
   bool one_divisor_, flat_, short_, stream_;
-  T divisor_;
-  std::size_t table_;  // numbers of one quantity in Buffers::columns
-  // Of the tasks.
-  Grid grid_;
-  std::size_t tiles_, rows_per_task_, elements_per_task_;
-  // Of short rows.
-  alignas(64) T pattern_columns_[kNumQuantities][kPattern<T>];
-  alignas(64) typename ShortRowPattern<T>::Index pattern_rows_[kPattern<T>];
-  ShortRowPattern<T> pattern_;
 };
 
 // Whether the elements of the output lie side by side.
@@ -474,7 +475,7 @@ void Call<T>::StoreBlock(std::size_t row, std::size_t end_row, std::size_t colum
   const std::int64_t stride = sweep_.axes > 0 ? sweep_.operands[kOut].strides[sweep_.axes - 1] : 0;
   const char* from = results;
   for (; row < end_row; ++row) {
-    char* to = reinterpret_cast<char*>(FirstOf(kOut, row, column));
+    char* to = AtAddress<char>(FirstOf(kOut, row, column));
     if (stride == static_cast<std::int64_t>(out_size_)) {
       std::memcpy(to, from, grid.columns * out_size_);
       from += grid.columns * out_size_;
@@ -528,7 +529,7 @@ void Call<T>::Run() {
     if (short_) MakePattern(Grid{});
     return Parallel<&Call::BlockTask>(split(std::min(most_columns, kBlock), kBlock));
   }
-  grid_ = {0, 0, rows_, columns_, reinterpret_cast<char*>(sweep_.operands[kOut].first), 0, 0};
+  grid_ = {0, 0, rows_, columns_, AtAddress<char>(sweep_.operands[kOut].first), 0, 0};
   Align(grid_);
   StoreEnds(grid_);
   if (short_) {

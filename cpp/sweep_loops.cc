@@ -38,15 +38,14 @@ void GatherArray(std::uint64_t first, std::int64_t stride, T* to, std::size_t n)
   std::size_t i = 0;
   if (stride == std::int64_t{sizeof(From)} && first % sizeof(From) == 0) {
     const hn::ScalableTag<T> d;
-    const auto* from = reinterpret_cast<const From*>(first);
+    const auto* from = AtAddress<const From>(first);
     for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
       hn::StoreU(LoadSteps(d, from + i), d, to + i);
     }
   }
   for (; i < n; ++i) {
     From element;
-    std::memcpy(&element,
-                reinterpret_cast<const char*>(first + i * static_cast<std::uint64_t>(stride)),
+    std::memcpy(&element, AtAddress<const char>(first + i * static_cast<std::uint64_t>(stride)),
                 sizeof element);
     to[i] = static_cast<T>(element);
   }
