@@ -20,44 +20,32 @@ _NUMBERS = (int, float)
 # ---------------------------------------------------------------- the two functions
 
 
-def continuous_decay(
-    step: Any,
-    initial_learning_rate: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    out: Any = None,
-    *,
-    where: Any = True,
-    casting: Any = "same_kind",
-    order: Any = "K",
-    dtype: npt.DTypeLike | None = None,
-    subok: bool = True,
-) -> Any:
-    """Return the learning rate of the continuous schedule; keywords as for NumPy's ufuncs."""
-    operands = step, initial_learning_rate, decay_steps, decay_rate
-    return _decay("continuous_decay", None, operands, out, where, casting, order, dtype, subok)
+def _function(form: str, floor: Callable[[Any], Any] | None) -> Callable[..., Any]:
+    def decay(
+        step: Any,
+        initial_learning_rate: Any,
+        decay_steps: Any,
+        decay_rate: Any,
+        out: Any = None,
+        *,
+        where: Any = True,
+        casting: Any = "same_kind",
+        order: Any = "K",
+        dtype: npt.DTypeLike | None = None,
+        subok: bool = True,
+    ) -> Any:
+        operands = step, initial_learning_rate, decay_steps, decay_rate
+        return _decay(name, floor, operands, out, where, casting, order, dtype, subok)
+
+    name = f"{form}_decay"
+    decay.__name__ = decay.__qualname__ = name
+    decay.__module__ = "invdecay"  # pickles name the public module
+    decay.__doc__ = f"Return the learning rate of the {form} schedule; keywords as for ufuncs."
+    return decay
 
 
-def staircase_decay(
-    step: Any,
-    initial_learning_rate: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    out: Any = None,
-    *,
-    where: Any = True,
-    casting: Any = "same_kind",
-    order: Any = "K",
-    dtype: npt.DTypeLike | None = None,
-    subok: bool = True,
-) -> Any:
-    """Return the learning rate of the staircase schedule; keywords as for NumPy's ufuncs."""
-    operands = step, initial_learning_rate, decay_steps, decay_rate
-    return _decay("staircase_decay", np.floor, operands, out, where, casting, order, dtype, subok)
-
-
-# Pickles name the public module.
-continuous_decay.__module__ = staircase_decay.__module__ = "invdecay"
+continuous_decay = _function("continuous", None)
+staircase_decay = _function("staircase", np.floor)
 
 
 def _decay(
