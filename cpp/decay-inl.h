@@ -236,7 +236,7 @@ HWY_INLINE hn::Vec<D> Convert(D d, DFrom d_from, hn::Vec<DFrom> v) {
 template <class D, class Step>
 HWY_INLINE hn::Vec<D> LoadSteps(D d, const Step* HWY_RESTRICT p) {
   if constexpr (InHalves<Step, D>()) {
-    // Both halves are always full: a lane without an element would raise flags of its own.
+    // Both halves are always full: a lane without an element might raise further flags.
     const hn::Half<D> half;
     const hn::Rebind<Step, decltype(half)> d_step;
     const auto lower = Convert(half, d_step, hn::LoadU(d_step, p));

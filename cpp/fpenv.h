@@ -12,7 +12,7 @@ namespace invdecay {
 // The exceptions that NumPy reports.
 inline constexpr int kReportedExceptions = FE_DIVBYZERO | FE_OVERFLOW | FE_UNDERFLOW | FE_INVALID;
 
-// Returns whether this thread rounds to nearest. On x86 the SIMD unit has a mode of its own, which
+// Returns whether this thread rounds to nearest. On x86 the SIMD unit has a separate mode, which
 // fegetround does not read.
 inline bool RoundsToNearest() {
 #if defined(__SSE__) || defined(_M_X64)
@@ -22,8 +22,8 @@ inline bool RoundsToNearest() {
 #endif
 }
 
-// Raises those of the exceptions that are not raised yet. To look first is much faster than to
-// raise again.
+// Raises the exceptions that are not raised yet. Reading the flags first is much faster than
+// raising them again.
 inline void RaiseOnce(int exceptions) {
   if ((std::fetestexcept(exceptions) & exceptions) != exceptions) std::feraiseexcept(exceptions);
 }

@@ -12,7 +12,7 @@ namespace invdecay {
 
 // Calls work(), which must not throw, without the global interpreter lock.
 //
-// Once the interpreter exits, the lock cannot be had any more. Python before 3.14 then ends the
+// Once the interpreter exits, the lock cannot be taken any more. Python before 3.14 then ends the
 // thread by pthread_exit, which unwinds the stack like an exception: destructors would touch Python
 // objects without the lock, and a noexcept function on the way would abort the process. So a thread
 // that meets this end waits here, until the process ends.

@@ -93,6 +93,13 @@ struct RangeLoop {
 
 // ------------------------------ Sweeps
 
+// Operands of sweeps are numbers, because the steps of a range have no address. This is the pointer
+// to an array's element.
+template <class T>
+T* AtAddress(std::uint64_t address) {
+  return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr)
+}
+
 // The numbers that the last part of the formula combines: initial_learning_rate / (1 + decay_rate *
 // p), where p is the quotient of step and decay_steps, floored in the staircase form.
 enum Quantity : std::size_t { kProgress, kLearningRate, kRate };

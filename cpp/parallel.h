@@ -14,8 +14,8 @@ using ParallelBody = void (*)(const void* context, std::size_t begin, std::size_
 // Calls body on parts of [0, n) that together cover it once. Up to `threads` threads work, the
 // calling one among them, if the `bytes` that each element moves make that worth while. The workers
 // run with the caller's rounding mode and FTZ/DAZ bits. The exceptions they raise are raised in
-// the caller. The threads end with the call, so that a fork or an exit never meets one. Where no
-// more threads or memory can be had, fewer threads do all the work.
+// the caller. The threads end with the call, so that a fork or an exit never meets one. Where
+// threads or memory are lacking, fewer threads do all the work.
 void ParallelFor(std::size_t n, std::size_t bytes, int threads, ParallelBody body,
                  const void* context) noexcept;
 

@@ -94,7 +94,7 @@ double QuotaOf(const std::string& folder, bool version2) {
 double QuotaOfGroup(const std::string& root, std::string group, bool version2) {
   const Mount mount = FindMount(root, version2);
   if (mount.folder.empty()) return kNoQuota;
-  // A container may see the hierarchy from one of its groups on.
+  // A container may see only the part of the hierarchy below one of its groups.
   if (mount.group != "/") {
     const bool below = group.compare(0, mount.group.size(), mount.group) == 0;
     group = below ? group.substr(mount.group.size()) : "";

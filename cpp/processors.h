@@ -14,7 +14,7 @@ int AvailableProcessors();
 
 // Returns the CPU quota of this process's control group and of its ancestors, in processors and
 // rounded up; a large number if there is none. Versions 1 and 2 are read. `root` precedes every
-// path, so that a check can bring its own files.
+// path, so that a test can use other files.
 int CgroupProcessors(const std::string& root);
 
 // Returns how many threads a large call of this thread may use: the limit of this thread, else of

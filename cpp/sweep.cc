@@ -11,7 +11,7 @@
 namespace invdecay {
 namespace {
 
-// Bytes of results that a thread stores before it takes more. One that stalls holds up no more.
+// Bytes of results in one task. A thread that stalls delays the call by one task at most.
 constexpr std::size_t kTaskBytes = std::size_t{1} << 20;
 // Bytes of the columns' numbers that a task keeps while it goes from row to row: in the L1 cache.
 constexpr std::size_t kColumnBytes = std::size_t{1} << 14;
@@ -68,8 +68,8 @@ void SimplifyAxes(Sweep& sweep) {
 
 // ------------------------------ One call
 
-// Rows of `columns` elements that are stored one after the other: the whole output if it lies side
-// by side, else a part of it that goes through a buffer.
+// Rows of `columns` elements that are stored one after the other: the whole output if its elements
+// lie side by side, else a part of it that goes through a buffer.
 struct Grid {
   std::size_t row, column;  // of its first element in the sweep
   std::size_t rows, columns;
@@ -77,7 +77,7 @@ struct Grid {
   std::size_t begin, end;  // the elements between them are stored by whole vectors
 };
 
-// In which direction the elements follow that are gathered.
+// The direction in which gathered elements follow each other.
 enum class Along { kRow, kColumn };
 
 // The most numbers of a pattern: it has at most as many vectors as a row has columns.
@@ -90,14 +90,14 @@ constexpr std::size_t kPattern = kShortRow<T>*(64 / sizeof(T));
 template <class T>
 struct Buffers {
   alignas(64) T columns[std::max(kColumnBytes / sizeof(T), kNumQuantities* kPattern<T>)];
-  alignas(64) T rows[kNumQuantities][kRows + 2 * 64 / sizeof(T)];
+  alignas(64) T rows[kNumQuantities][kRows + 2 * (64 / sizeof(T))];
 };
 
 template <class T>
 class Call {
  public:
   Call(const Sweep& sweep, const SweepLoops<T>& loops, const Resources& resources)
-      : sweep_(sweep), loops_(loops), threads_(resources.threads), out_size_(SizeOf(loops.result)) {
+      : sweep_(sweep), loops_(loops), out_size_(SizeOf(loops.result)), threads_(resources.threads) {
     const std::size_t axes = sweep.axes;
     columns_ = axes > 0 ? sweep.lengths[axes - 1] : 1;
     rows_ = 1;
@@ -182,24 +182,25 @@ class Call {
   void ShortTask(std::size_t task) const;
   void BlockTask(std::size_t task) const;
 
+  // Of short rows. What is aligned comes first, so that no padding precedes it.
+  alignas(64) T pattern_columns_[kNumQuantities][kPattern<T>];
+  alignas(64) typename ShortRowPattern<T>::Index pattern_rows_[kPattern<T>];
+  ShortRowPattern<T> pattern_;
+  // Of the tasks.
+  Grid grid_;
+  std::size_t tiles_, rows_per_task_, elements_per_task_;
+  // Of the call.
   const Sweep& sweep_;
   const SweepLoops<T>& loops_;
-  const int threads_;
   const std::size_t out_size_;
   std::size_t rows_, columns_;
+  std::size_t table_;  // numbers of one quantity in Buffers::columns
+  T divisor_;
+  const int threads_;
   Varies varies_[kNumQuantities];
   bool by_row_[kNumQuantities];
   bool joined_[kNumQuantities];  // a row's elements are followed by those of the next row
   bool one_divisor_, flat_, short_, stream_;
-  T divisor_;
-  std::size_t table_;  // numbers of one quantity in Buffers::columns
-  // Of the tasks.
-  Grid grid_;
-  std::size_t tiles_, rows_per_task_, elements_per_task_;
-  // Of short rows.
-  alignas(64) T pattern_columns_[kNumQuantities][kPattern<T>];
-  alignas(64) typename ShortRowPattern<T>::Index pattern_rows_[kPattern<T>];
-  ShortRowPattern<T> pattern_;
 };
 
 // Whether the elements of the output lie side by side.
@@ -470,7 +471,7 @@ void Call<T>::StoreBlock(std::size_t row, std::size_t end_row, std::size_t colum
   const std::int64_t stride = sweep_.axes > 0 ? sweep_.operands[kOut].strides[sweep_.axes - 1] : 0;
   const char* from = results;
   for (; row < end_row; ++row) {
-    char* to = reinterpret_cast<char*>(FirstOf(kOut, row, column));
+    char* to = AtAddress<char>(FirstOf(kOut, row, column));
     if (stride == static_cast<std::int64_t>(out_size_)) {
       std::memcpy(to, from, grid.columns * out_size_);
       from += grid.columns * out_size_;
@@ -524,7 +525,7 @@ void Call<T>::Run() {
     if (short_) MakePattern(Grid{});
     return Parallel<&Call::BlockTask>(split(std::min(most_columns, kBlock), kBlock));
   }
-  grid_ = {0, 0, rows_, columns_, reinterpret_cast<char*>(sweep_.operands[kOut].first), 0, 0};
+  grid_ = {0, 0, rows_, columns_, AtAddress<char>(sweep_.operands[kOut].first), 0, 0};
   Align(grid_);
   StoreEnds(grid_);
   if (short_) {

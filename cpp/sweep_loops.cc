@@ -38,15 +38,14 @@ void GatherArray(std::uint64_t first, std::int64_t stride, T* to, std::size_t n)
   std::size_t i = 0;
   if (stride == std::int64_t{sizeof(From)} && first % sizeof(From) == 0) {
     const hn::ScalableTag<T> d;
-    const auto* from = reinterpret_cast<const From*>(first);
+    const auto* from = AtAddress<const From>(first);
     for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
       hn::StoreU(LoadSteps(d, from + i), d, to + i);
     }
   }
   for (; i < n; ++i) {
     From element;
-    std::memcpy(&element,
-                reinterpret_cast<const char*>(first + i * static_cast<std::uint64_t>(stride)),
+    std::memcpy(&element, AtAddress<const char>(first + i * static_cast<std::uint64_t>(stride)),
                 sizeof element);
     to[i] = static_cast<T>(element);
   }
@@ -67,7 +66,7 @@ void GatherRange(std::uint64_t first, std::int64_t distance, T* to, std::size_t 
   }
 }
 
-// Calls body(i) for vectors that cover [0, n). If the last one is not whole, it is evaluated in a
+// Replaces n steps by their progress. If the last vector is not whole, it is evaluated in a
 // copy whose other lanes repeat the last element, so that they raise no flag that it does not
 // raise.
 template <Form form, class T>
@@ -122,8 +121,8 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
   HWY_ALIGN T row[kNumQuantities][kMaxLanes<T>];
   Out* out = static_cast<Out*>(output.data);
   const bool stream = output.stream;
-  // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is a loop
-  // of its own, and takes the row's number in its first lanes and the next row's number in the
+  // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is
+  // evaluated alone. It takes the row's number in its first lanes and the next row's number in the
   // others.
   std::size_t r = 0;
   for (std::size_t vectors = output.n / lanes; vectors > 0;) {

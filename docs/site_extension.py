@@ -116,7 +116,7 @@ def visit_math(translator: Any, node: nodes.math) -> None:
 
 
 def visit_displaymath(translator: Any, node: nodes.math_block) -> None:
-    """Write a formula on a line of its own."""
+    """Write a formula on a separate line."""
     formula = tex2mathml(node.astext().strip(), as_block=True)
     translator.body.append(f'<div class="formula">{formula}</div>\n')
     raise nodes.SkipNode

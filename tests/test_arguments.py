@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import decimal
 import fractions
+import functools
 import math
 from typing import Any
 
@@ -14,7 +15,6 @@ from invdecay import (
     backend,
     continuous_decay,
     inverse_time_decay,
-    num_threads,
 )
 from invdecay._arguments import floating_dtype, step_range
 from support.oracle import assert_same_bits, bits, exact_decay, numpy_decay
@@ -171,21 +171,76 @@ def test_pandas_series_keep_their_missing_values(dtype, result):
 
 # ---------------------------------------------------------------- hyperparameters
 
+CALLS = {
+    "class": InverseTimeDecay,
+    "function": functools.partial(inverse_time_decay, np.arange(3)),
+    "one step": functools.partial(inverse_time_decay, 5),
+    "range": functools.partial(inverse_time_decay, range(3)),
+}
+
+
+@pytest.fixture(params=CALLS.values(), ids=CALLS)
+def call(request):
+    """Each call that takes hyperparameters."""
+    return request.param
+
+
+def hyperparameters(name, value):
+    return dict(zip(NAMES, HYPER, strict=True)) | {name: value}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        (-math.inf, ValueError),
+        (np.float32(np.nan), ValueError),
+        (np.float64(-np.inf), ValueError),
+        (10**400, ValueError),
+        (True, TypeError),
+        (np.False_, TypeError),
+        (1j, TypeError),
+        (np.complex64(1), TypeError),
+        ("0.1", TypeError),
+        (b"1", TypeError),
+        (None, TypeError),
+        (np.array("1"), TypeError),
+        (np.array(1j), TypeError),
+        (range(1), TypeError),
+    ],
+    ids=lambda x: None if isinstance(x, type) else repr(x)[:24],
+)
+def test_bad_hyperparameters_are_named(call, name, value, error):
+    with pytest.raises(error, match=name) as caught:
+        call(**hyperparameters(name, value))
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [[1.0], np.ones(2)], ids=repr)
+def test_a_schedule_has_no_array_of_hyperparameters(name, value):
+    with pytest.raises(TypeError, match=name):
+        InverseTimeDecay(**hyperparameters(name, value))
+
+
+@pytest.mark.parametrize(
+    "value", [0, 0.0, -0.0, -1, -1e-300, np.float32(-3), np.int64(0), np.array(-3)], ids=repr
+)
+def test_decay_steps_must_be_positive(call, value):
+    with pytest.raises(ValueError, match="decay_steps must be positive") as caught:
+        call(0.1, value, 0.5)
+    assert repr(value) in str(caught.value)
+
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "value", [10**400, -(10**400), 10**5000, fractions.Fraction(10**400)], ids=range(4)
 )
-def test_huge_hyperparameters_are_value_errors(name, value):
-    arguments = dict(zip(NAMES, HYPER, strict=True)) | {name: value}
-    for call in (
-        lambda: InverseTimeDecay(**arguments),
-        lambda: inverse_time_decay(np.arange(3), **arguments),
-        lambda: inverse_time_decay(5, **arguments),
-        lambda: inverse_time_decay(range(3), **arguments),
-    ):
-        with pytest.raises(ValueError, match=f"{name} must be finite"):
-            call()
+def test_huge_hyperparameters_are_value_errors(call, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        call(**hyperparameters(name, value))
 
 
 @pytest.mark.parametrize("value", [fractions.Fraction(1, 3), decimal.Decimal("0.3"), np.int8(3)])
@@ -196,14 +251,9 @@ def test_every_kind_of_real_number_is_a_hyperparameter(value):
 
 
 @pytest.mark.parametrize("value", ["no", "", 0, 1, None, 1.0, np.int64(1), [True], np.array(["a"])])
-def test_staircase_must_be_a_boolean(value):
-    for call in (
-        lambda: InverseTimeDecay(*HYPER, value),
-        lambda: inverse_time_decay(np.arange(3), *HYPER, value),
-        lambda: inverse_time_decay(3, *HYPER, staircase=value),
-    ):
-        with pytest.raises(TypeError, match="staircase must be a boolean"):
-            call()
+def test_staircase_must_be_a_boolean(call, value):
+    with pytest.raises(TypeError, match="staircase must be a boolean"):
+        call(*HYPER, value)
 
 
 @pytest.mark.parametrize("value", [True, np.True_])
@@ -270,12 +320,6 @@ def test_step_range():
     assert step_range(range(2**70, 2**70)) == range(0)
     assert step_range(range(0, 1, 10**30)) == range(1)
     assert step_range(range(2**63 - 1, -(2**63) - 1, -(2**63))).step == -(2**63)
-
-
-@pytest.mark.parametrize("n", [0, -1, 4097, 1.5, "2", True, None])
-def test_thread_counts(n):
-    with pytest.raises((TypeError, ValueError), match="n must be"):
-        num_threads(n)
 
 
 @pytest.mark.parametrize("value", ["i4", "no such dtype", "c8", "O", 7, [("a", "f4")]])

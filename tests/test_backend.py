@@ -14,7 +14,7 @@ SHOW = "import invdecay; print(invdecay.backend, invdecay.simd_target, invdecay.
 
 
 def python(script=SHOW, **environment):
-    """Run `script` in a fresh interpreter with none but these of our variables set."""
+    """Run `script` in a fresh interpreter with only these of the package's variables set."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("INVDECAY_")}
     return subprocess.run(
         [sys.executable, "-c", script], env=inherited | environment, capture_output=True, text=True

@@ -140,9 +140,6 @@ def test_every_length_reports_the_same_kinds(native, staircase, case, dtype):
             assert reported("call", ufunc(native, staircase), *given) == expected, size
 
 
-LARGE = 3_000_001
-
-
 INTEGER_CASES = {
     "nothing": (3, 0.1, 1000.0, 0.5),
     "zero decay_steps": (3, 0.1, 0.0, 0.5),

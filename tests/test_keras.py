@@ -1,4 +1,4 @@
-"""The Keras adapter, on each backend in a process of its own."""
+"""The Keras adapter, on each backend in a separate process."""
 
 import importlib.util
 import json

@@ -12,7 +12,7 @@ import pytest
 from invdecay import _backend
 
 pytestmark = pytest.mark.skipif(
-    _backend.backend != "native", reason="the fallback has no ufuncs of its own"
+    _backend.backend != "native", reason="the fallback has plain functions, not ufuncs"
 )
 
 DTYPES = ["?", "i1", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "g", "F"]

@@ -36,7 +36,7 @@ CASTINGS = ["no", "equiv", "safe", "same_kind", "unsafe"]
 
 @st.composite
 def layouts(draw, size, dtypes=DTYPES):
-    """How to lay `size` elements out in memory: dtype, offset and stride in bytes, seed."""
+    """Draw how `size` elements lie in memory: dtype, offset and stride in bytes, seed."""
     dtype = np.dtype(draw(st.sampled_from(dtypes)))
     gap = draw(st.sampled_from([0, 0, 0, 1, dtype.itemsize, 3 * dtype.itemsize]))
     stride = (dtype.itemsize + gap) * draw(st.sampled_from([1, 1, -1]))
@@ -44,7 +44,7 @@ def layouts(draw, size, dtypes=DTYPES):
 
 
 def laid_out(layout, size):
-    """An array of random bit patterns of that layout, in a buffer of its own."""
+    """Return an array of random bit patterns of that layout, in a new buffer."""
     dtype, offset, stride, seed = layout
     extent = abs(stride) * max(size, 1)
     start = offset + (extent - abs(stride) if stride < 0 else 0)

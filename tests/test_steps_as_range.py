@@ -102,9 +102,10 @@ def test_any_range(start, distance, count):
         lambda n: InverseTimeDecay(*HYPER)(range(n)),
         lambda n: inverse_time_decay(range(n), *HYPER),
         lambda n: inverse_time_decay(range(n // 4), 0.1, 1000, np.ones((4, 1))),
+        lambda n: InverseTimeDecay(*HYPER).precompute(n),
         lambda n: InverseTimeDecay(*HYPER).precompute(n, out=np.empty(n, "f2")),
     ],
-    ids=["class", "function", "sweep", "float16"],
+    ids=["class", "function", "sweep", "table", "float16"],
 )
 def test_memory_is_the_table_and_little_else(call):
     tracemalloc.start()

@@ -99,7 +99,7 @@ def test_blocks_hold_for_their_thread_only():
     ("count", "error"),
     [
         *((count, ValueError) for count in (0, -1, 4097, 2**70)),
-        *((count, TypeError) for count in (2.0, "2", None)),
+        *((count, TypeError) for count in (2.0, "2", True, None)),
     ],
     ids=lambda x: None if isinstance(x, type) else repr(x),
 )
@@ -183,7 +183,7 @@ def test_eight_python_threads_at_once(kernels, staircase):
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 def test_children_forked_after_use_compute():
-    """In an interpreter of its own: threads that other libraries keep would not survive a fork."""
+    """Fork in a separate interpreter: threads of other libraries would not survive a fork."""
     script = f"""if True:
         import multiprocessing, sys, warnings
         import invdecay, numpy as np

@@ -412,12 +412,19 @@ def test_a_rate_set_by_hand_is_decayed_on(kind: str) -> None:
     assert used[:, 1].tolist() == [rates[1] for rates in tables_of(kind, range(10, 30))]
 
 
-def test_a_group_added_later_decays_from_its_own_rate(kind: str) -> None:
-    make, _ = RATES[kind]
+@pytest.fixture
+def extended(kind: str) -> tuple[Any, Any]:
+    """A run of 7 steps, after which a parameter group with the rate 0.3 was added."""
     optimizer = optimizer_with(kind)
     scheduler = InverseTimeDecayLR(optimizer, *HYPER)
     train(optimizer, scheduler, 7)
-    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": make(0.3)})
+    rate = RATES[kind][0](0.3)
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": rate})
+    return optimizer, scheduler
+
+
+def test_a_group_added_later_decays_from_its_own_rate(kind: str, extended: tuple[Any, Any]) -> None:
+    optimizer, scheduler = extended
     used = np.array(train(optimizer, scheduler, 20))
     assert used[:, :2].tolist() == tables_of(kind, range(7, 27))
     expected = 0.3 * factors(range(7, 27)) / factors(range(7, 8))
@@ -427,14 +434,10 @@ def test_a_group_added_later_decays_from_its_own_rate(kind: str) -> None:
     assert rates_of(optimizer) == [*tables_of(kind, 4)[3], added]
 
 
-def test_a_run_with_an_added_group_resumes(kind: str) -> None:
-    make, _ = RATES[kind]
-    optimizer = optimizer_with(kind)
-    scheduler = InverseTimeDecayLR(optimizer, *HYPER)
-    train(optimizer, scheduler, 7)
-    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))], "lr": make(0.3)})
+def test_a_run_with_an_added_group_resumes(kind: str, extended: tuple[Any, Any]) -> None:
+    optimizer, scheduler = extended
     train(optimizer, scheduler, 3)
-    resumed = optimizer_of(*map(make, (*BOTH, 0.2)))
+    resumed = optimizer_of(*map(RATES[kind][0], (*BOTH, 0.2)))
     again = InverseTimeDecayLR(resumed, 1, 1)
     again.load_state_dict(scheduler.state_dict())
     assert train(resumed, again, 20) == train(optimizer, scheduler, 20)

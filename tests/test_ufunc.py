@@ -32,7 +32,7 @@ HYPERPARAMETERS = {
 
 @pytest.fixture(autouse=True)
 def flags_aside():
-    """Floating-point flags have tests of their own."""
+    """Ignore floating-point flags, which other tests check."""
     with np.errstate(all="ignore"):
         yield
 
@@ -470,7 +470,7 @@ def test_subclasses_come_back(decay):
 
 
 class Recorder:
-    """Takes ufunc calls over and hands back what it was called with."""
+    """An override that returns the arguments of each ufunc call."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         return ufunc, method, inputs, kwargs

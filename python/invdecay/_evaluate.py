@@ -247,8 +247,9 @@ def _at_grid(
 ) -> npt.NDArray[Any] | None:
     """Evaluate arrays where NumPy's iteration would be slow; None where it serves.
 
-    NumPy evaluates row by row, each on its own, and casts to a narrower `out` a buffer at a time.
-    The package's own iteration splits the whole result over threads, and rounds as it stores.
+    NumPy evaluates one row at a time, on one thread, and casts a buffer at a time where `out` is
+    narrower. The package's own iteration splits the whole result over threads, and rounds each
+    rate as it stores it.
     """
     narrow = type(out) is np.ndarray and out.dtype.char in "ef"
     most = math.prod(x.size for x in (step, *hyper) if type(x) is np.ndarray)

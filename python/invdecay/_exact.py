@@ -22,8 +22,8 @@ class Exact:
     guard : callable
         ``guard(x, value)`` returns `value`, in the shape of both, but ``-x`` where `x` is a NaN.
         The result of an operation on `x` and `value` stays the same, and the compiler can no
-        longer tell what it is made of. The test for NaN has to be one of integers: the compiler
-        knows that ``x == x`` holds where `x` comes from an integer.
+        longer tell which operation it is a part of. The test for NaN must compare integers, because
+        the compiler knows that ``x == x`` holds where `x` comes from an integer.
     """
 
     __slots__ = ("_guard", "value")

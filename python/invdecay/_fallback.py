@@ -20,44 +20,32 @@ _NUMBERS = (int, float)
 # ---------------------------------------------------------------- the two functions
 
 
-def continuous_decay(
-    step: Any,
-    initial_learning_rate: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    out: Any = None,
-    *,
-    where: Any = True,
-    casting: Any = "same_kind",
-    order: Any = "K",
-    dtype: npt.DTypeLike | None = None,
-    subok: bool = True,
-) -> Any:
-    """Return the learning rate of the continuous schedule; keywords as for NumPy's ufuncs."""
-    operands = step, initial_learning_rate, decay_steps, decay_rate
-    return _decay("continuous_decay", None, operands, out, where, casting, order, dtype, subok)
+def _function(form: str, floor: Callable[[Any], Any] | None) -> Callable[..., Any]:
+    def decay(
+        step: Any,
+        initial_learning_rate: Any,
+        decay_steps: Any,
+        decay_rate: Any,
+        out: Any = None,
+        *,
+        where: Any = True,
+        casting: Any = "same_kind",
+        order: Any = "K",
+        dtype: npt.DTypeLike | None = None,
+        subok: bool = True,
+    ) -> Any:
+        operands = step, initial_learning_rate, decay_steps, decay_rate
+        return _decay(name, floor, operands, out, where, casting, order, dtype, subok)
+
+    name = f"{form}_decay"
+    decay.__name__ = decay.__qualname__ = name
+    decay.__module__ = "invdecay"  # pickles name the public module
+    decay.__doc__ = f"Return the learning rate of the {form} schedule; keywords as for ufuncs."
+    return decay
 
 
-def staircase_decay(
-    step: Any,
-    initial_learning_rate: Any,
-    decay_steps: Any,
-    decay_rate: Any,
-    out: Any = None,
-    *,
-    where: Any = True,
-    casting: Any = "same_kind",
-    order: Any = "K",
-    dtype: npt.DTypeLike | None = None,
-    subok: bool = True,
-) -> Any:
-    """Return the learning rate of the staircase schedule; keywords as for NumPy's ufuncs."""
-    operands = step, initial_learning_rate, decay_steps, decay_rate
-    return _decay("staircase_decay", np.floor, operands, out, where, casting, order, dtype, subok)
-
-
-# Pickles name the public module.
-continuous_decay.__module__ = staircase_decay.__module__ = "invdecay"
+continuous_decay = _function("continuous", None)
+staircase_decay = _function("staircase", np.floor)
 
 
 def _decay(
@@ -87,8 +75,8 @@ def _decay(
     if target is not None and not target.flags.writeable:
         raise ValueError(f"{name}: out is read-only")
     dtypes = _loop_dtypes(name, operands, dtype)
-    # Python numbers take the loop's dtype whatever `casting` says, but for "equiv", where that
-    # depends on NumPy's version.
+    # Python numbers take the loop's dtype whatever `casting` says, except under "equiv", where
+    # it depends on NumPy's version.
     for x, loop in zip(operands, dtypes, strict=False):
         if casting == "equiv" and type(x) in _NUMBERS:
             np.add(np.empty(0, loop), x, casting=casting, dtype=loop)
@@ -168,8 +156,8 @@ def _in_blocks(
 ) -> npt.NDArray[Any]:
     """Evaluate broadcast arrays block by block, and report the floating-point flags once.
 
-    The iterator hands out blocks in the operands' own dtypes. Casts are made by `astype` and by
-    assignment, because those of an iterator report no flags.
+    The iterator yields blocks in the operands' own dtypes. `astype` and assignment cast them,
+    because the casts of an iterator report no flags.
     """
     masked = where is not True
     stored = [array.dtype for array in arrays]
@@ -226,7 +214,7 @@ def _composed(
     operands: Sequence[Any],
     dtype: npt.DTypeLike | None,
 ) -> Any:
-    """Evaluate objects that override NumPy's ufuncs: each operation is theirs."""
+    """Evaluate objects that override NumPy's ufuncs, by their own operations."""
     seen = [x if type(x) in _NUMBERS else _numpy_dtype(x) for x in operands]
     like = [x if type(x) in _NUMBERS else np.empty(0, x) for x in seen]
     arithmetic = _loop_dtypes(name, like, dtype)[4]

@@ -30,7 +30,7 @@ class _Stopped(Exception):
 
 
 class _Worker:
-    """Runs a sink in a thread of its own.
+    """Runs a sink in another thread.
 
     Ctrl-C is raised in the main thread alone, so that it never cuts short what owns the files.
     Where no thread can be started (too many of them, or Python is exiting) the caller runs it.

@@ -67,7 +67,7 @@ def inverse_time_decay(
     staircase : bool, optional
         Hold the rate for `decay_steps` steps at a time instead of lowering it at each step.
     out : ndarray, optional
-        Where to store the result. Any real floating dtype serves. Each value is computed in the
+        Where to store the result, in any real floating dtype. Each value is computed in the
         arithmetic dtype and rounded once when it is stored.
     **ufunc_kwargs
         ``where``, ``casting``, ``order``, ``dtype`` and ``subok``, as for every NumPy ufunc.

@@ -41,7 +41,7 @@ _PROMOTES = {
     "float32": NARROW,
     "float64": dict.fromkeys(REAL_CODES, True),
 }
-"""For the dtype code of steps, whether NumPy promotes them to the schedule's dtype by itself."""
+"""For the dtype code of steps, whether NumPy's promotion alone gives the schedule's dtype."""
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

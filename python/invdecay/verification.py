@@ -234,7 +234,7 @@ def _compared(path: Path, offset: int, steps: range) -> Sink[Verification]:
 
 
 def differences(stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return where two tables differ in their bits; one NaN is as good as another."""
+    """Return where two tables differ in their bits; all NaN count as equal."""
     word = f"u{min(expected.itemsize, 8)}"
     different: npt.NDArray[np.bool_] = stored.view(word) != expected.view(word)
     if expected.itemsize > 8:

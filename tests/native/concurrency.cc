@@ -1,6 +1,6 @@
 // Calls from eight threads at once, on shared steps and hyperparameters: for ThreadSanitizer.
 //
-//   concurrency CALLS    one in 151 is large enough to start threads of its own
+//   concurrency CALLS    one in 151 is large enough to start threads
 
 #include "check.h"
 #include "hyperparameters.h"

@@ -180,7 +180,7 @@ def test_ranges_and_out() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "uint8", "int64"])
 def test_steps_of_every_dtype_are_rounded_once_to_float32(dtype: str) -> None:
     if BACKEND == "numpy" and dtype == "bfloat16":
-        pytest.skip("NumPy has no bfloat16 of its own")
+        pytest.skip("NumPy itself has no bfloat16")
     schedule = InverseTimeDecay(*CONFIGS[1])
     steps = keras.ops.cast(keras.ops.convert_to_tensor(np.arange(0, 256, 2, np.int32)), dtype)
     at = to_numpy(keras.ops.cast(steps, "float32"))
@@ -204,7 +204,7 @@ def test_symbolic_steps_are_traced() -> None:
 
 
 def test_the_table_is_in_the_dtype_that_keras_computes_in() -> None:
-    """Under each floatx, in processes of their own: Keras keeps dtypes that depend on it."""
+    """Run under each floatx in a separate process, because Keras keeps dtypes that depend on it."""
     check_the_dtype_of_keras()
 
 

@@ -1,6 +1,6 @@
 """The rates that Keras's model.fit really uses, against the table, bit for bit.
 
-Every step moves one weight of its own, from zero and along a slope of exactly 1, by Keras's own
+Every step moves a different weight, from zero and along a slope of exactly 1, by Keras's own
 gradient descent: afterwards the weights are the rates. Run it with KERAS_BACKEND set:
 
     python keras_fit.py [--steps 2000] [--schedules 20] [--jit true|false] [--keras-too]

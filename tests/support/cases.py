@@ -13,8 +13,8 @@ HYPER = 0.1, 1000.0, 0.5
 def every(**cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test with every combination of the named cases, as one test.
 
-    Thousands of small cases as tests of their own would spend their time in pytest. A mapping's
-    keys name its cases where one fails.
+    If each of thousands of small cases were a test, pytest itself would take most of the time. A
+    mapping's keys name its cases where one fails.
     """
     named = [
         [(name, label, value) for label, value in _labelled(values)]
