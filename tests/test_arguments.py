@@ -151,6 +151,20 @@ def test_polars_steps(entrance):
         assert_same_bits(result.to_numpy()[:2], expected)
 
 
+@pytest.mark.skipif(backend == "fallback", reason="polars computes float32 there in float64")
+def test_polars_float32_is_promoted_as_numpy_does():
+    polars = pytest.importorskip("polars")
+    steps = polars.Series([0, 7, 3000], dtype=polars.Float32)
+    for result, arithmetic in (
+        (inverse_time_decay(steps, *HYPER), "f4"),
+        (continuous_decay(steps, *HYPER), "f4"),
+        (InverseTimeDecay(*HYPER, dtype="f4")(steps), "f4"),
+        (InverseTimeDecay(*HYPER)(steps), "f8"),
+    ):
+        assert_same_bits(result.to_numpy(), numpy_decay(steps.to_numpy(), *HYPER, False, arithmetic))
+
+
+
 @pytest.mark.parametrize(
     ("dtype", "result"),
     [("Int64", "Float64"), ("int64", "float64"), ("Float64", "Float64"), ("boolean", "Float64")],

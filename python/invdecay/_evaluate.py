@@ -169,7 +169,8 @@ def _overridden(
     if dtype is None:
         return ufunc(step, *hyper, **keywords)
     arithmetic = np.dtype(dtype)
-    if hasattr(step, "dtype") and promotion(step, *hyper) == arithmetic:
+    natural = promotion(step, *hyper) if hasattr(step, "dtype") else None
+    if natural is not None and natural == arithmetic:  # a dtype equals None if it is float64
         return ufunc(step, *hyper, **keywords)  # missing values stay missing
     operands = (step, *hyper)
     if all(hasattr(x, "astype") or isinstance(x, (int, float)) for x in operands):
