@@ -127,21 +127,27 @@ def inverse_time_decay(
     if type(staircase) is not bool:
         staircase = boolean("staircase", staircase)
     hyper = initial_learning_rate, decay_steps, decay_rate
-    # The usual call, one array of steps and three Python numbers, takes the shortest way.
-    if step.__class__ is np.ndarray and not ufunc_kwargs and (step.ndim < 2 or step.size < LARGE):
+    # The usual call, steps of NumPy or Python and three Python numbers, takes the shortest way.
+    kind = step.__class__
+    narrow = None
+    if kind is float or (kind is int and -(2**63) <= step < 2**63):
+        narrow = False
+    elif isinstance(step, np.generic) or (
+        kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)
+    ):
         narrow = NARROW.get(step.dtype.char)
-        if narrow is not None and (out is None or out.__class__ is np.ndarray):
-            arrays = kept_arrays(narrow, hyper)
-            if arrays is not None:
-                ufunc = ufunc_of(staircase)
-                if out is not None and out.dtype.itemsize < (4 if narrow else 8):
-                    # NumPy would cast a buffer at a time.
-                    name = "float32" if narrow else "float64"
-                    flags = evaluate_grid(out, step, *arrays, staircase, name)
-                    if flags is not None:
-                        report_flags(ufunc.__name__, flags)
-                        return out
-                return ufunc(step, *arrays, out)
+    if narrow is not None and not ufunc_kwargs and (out is None or out.__class__ is np.ndarray):
+        arrays = kept_arrays(narrow, hyper)
+        if arrays is not None:
+            ufunc = ufunc_of(staircase)
+            if out is not None and out.dtype.itemsize < (4 if narrow else 8):
+                # NumPy would cast a buffer at a time.
+                name = "float32" if narrow else "float64"
+                flags = evaluate_grid(out, step, *arrays, staircase, name)
+                if flags is not None:
+                    report_flags(ufunc.__name__, flags)
+                    return out
+            return ufunc(step, *arrays, out)
     names = "initial_learning_rate", "decay_steps", "decay_rate"
     checked = tuple(map(hyperparameter_operand, names, hyper))
     return evaluate(step, checked, staircase, out=out, **ufunc_kwargs)

@@ -238,14 +238,19 @@ class InverseTimeDecay:
                 except ZeroDivisionError:
                     pass
             return self._at_number(step)
-        if isinstance(step, np.generic) or (
-            kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)
-        ):
+        if isinstance(step, np.generic) and step.dtype.char in self._promotes:
+            return self.dtype.type(InverseTimeDecay.__call__(self, step.item()))
+        if kind is np.ndarray and (step.ndim < 2 or step.size < LARGE):
             natural = self._promotes.get(step.dtype.char)
             if natural:
                 return self._ufunc(step, *self._arrays)
             if natural is False:
                 return self._ufunc(step, *self._arrays, dtype=self.dtype)
+        elif kind is range:
+            steps = step_range(step)
+            out = np.empty(len(steps), self.dtype)
+            report_flags(self._ufunc.__name__, self._fill(out, steps))
+            return out
         elif is_python_number(step):
             return self._at_number(int(step) if isinstance(step, int) else float(step))
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
