@@ -16,6 +16,7 @@ from ._arguments import (
     hyperparameter_in,
     is_python_number,
     output,
+    python_number,
     step_range,
 )
 from ._backend import report_flags, ufunc_of
@@ -42,6 +43,9 @@ _PROMOTES = {
     "float64": dict.fromkeys(REAL_CODES, True),
 }
 """For the dtype code of steps, whether NumPy's promotion alone gives the schedule's dtype."""
+
+_SCALARS = frozenset(np.dtype(code).type for code in REAL_CODES)
+"""The types of NumPy's own scalars that the ufuncs take."""
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -238,16 +242,15 @@ class InverseTimeDecay:
                 except ZeroDivisionError:
                     pass
             return self._at_number(step)
-        if isinstance(step, np.generic) or (
-            kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)
-        ):
+        # No subclasses: NumPy would hand them the schedule's own arrays, which they could change.
+        if kind in _SCALARS or (kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)):
             natural = self._promotes.get(step.dtype.char)
             if natural:
                 return self._ufunc(step, *self._arrays)
             if natural is False:
                 return self._ufunc(step, *self._arrays, dtype=self.dtype)
         elif is_python_number(step):
-            return self._at_number(int(step) if isinstance(step, int) else float(step))
+            return self._at_number(python_number(step))
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
         return evaluate(step, hyper, self.staircase, dtype=self.dtype)
 
