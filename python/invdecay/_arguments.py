@@ -179,6 +179,8 @@ def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     TypeError
         If NumPy has no such dtype.
     """
+    if isinstance(dtype, np.dtype):
+        return dtype
     if _is_of_polars(dtype):
         return np.dtype(str(dtype).lower())
     of_pandas = getattr(dtype, "numpy_dtype", None) or getattr(dtype, "subtype", None)
