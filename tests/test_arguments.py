@@ -230,8 +230,9 @@ def test_polars_float32_is_promoted_as_numpy_does():
         (InverseTimeDecay(*HYPER, dtype="f4")(steps), "f4"),
         (InverseTimeDecay(*HYPER)(steps), "f8"),
     ):
-        assert_same_bits(result.to_numpy(), numpy_decay(steps.to_numpy(), *HYPER, False, arithmetic))
-
+        assert_same_bits(
+            result.to_numpy(), numpy_decay(steps.to_numpy(), *HYPER, False, arithmetic)
+        )
 
 
 @pytest.mark.parametrize(
