@@ -7,11 +7,13 @@
 #include <numpy/arrayobject.h>
 #include <numpy/dtype_api.h>
 #include <numpy/ufuncobject.h>
+#include <pybind11/numpy.h>
 
 #include <algorithm>
 #include <cfenv>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "fpenv.h"
@@ -167,7 +169,15 @@ struct UfuncTables {
 
 void ImportNumPy() {
   if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0) throw py::error_already_set();
-  LastLevelCacheBytes();  // reads files, which the loops must not do
+  // What follows is done once in a process, or in this thread. Done later, for want of memory it
+  // would abort the process: inside a noexcept loop, in std::call_once, or in the C library.
+  LastLevelCacheBytes();
+  py::isinstance<py::array>(py::none());
+  SetThisThreadLimit(0);
+  try {
+    throw std::bad_alloc();
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 py::object MakeUfunc(const Kernels& kernels, Form form, const char* name, const std::string& doc) {

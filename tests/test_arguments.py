@@ -1,5 +1,7 @@
 """One check for one argument: every entrance refuses and accepts the same, by the same words."""
 
+import array
+import collections
 import contextlib
 import datetime
 import decimal
@@ -62,6 +64,9 @@ def numpy_steps() -> dict[str, Any]:
         "a duration scalar": np.timedelta64(5, "s"),
         "a set": {1, 2},
         "a dictionary": {1: 2},
+        "bytes that change": bytearray(b"10"),
+        "text of a class of its own": collections.UserString("10"),
+        "a signalling NaN": decimal.Decimal("sNaN"),
     }
 
 
@@ -69,6 +74,33 @@ def numpy_steps() -> dict[str, Any]:
 def test_steps_that_are_not_real_numbers_are_refused(entrance, name):
     with pytest.raises(TypeError):
         entrance(numpy_steps()[name])
+
+
+class Uncertain:
+    """A number that has no one value, as a symbol of SymPy."""
+
+    def __float__(self) -> float:
+        raise TypeError("cannot convert expression to float")
+
+    def __repr__(self) -> str:
+        return "<x>"
+
+
+def test_a_number_that_is_not_real_is_named(entrance):
+    with pytest.raises(TypeError, match="step must be a real number, got <x>"):
+        entrance(Uncertain())
+
+
+def test_arrow_scalars(entrance):
+    arrow = pytest.importorskip("pyarrow")
+    for value in "10", b"10", True, None, datetime.date(2026, 1, 1):
+        with pytest.raises(TypeError, match="step must hold real numbers, got <pyarrow"):
+            entrance(arrow.scalar(value))
+        with pytest.raises(TypeError, match="decay_rate must be a real number, got <pyarrow"):
+            InverseTimeDecay(0.1, 10, arrow.scalar(value))
+    for value in 7, 7.0:
+        assert float(entrance(arrow.scalar(value))) == float(entrance(value))
+        assert InverseTimeDecay(0.1, 10, arrow.scalar(value)).decay_rate == 7
 
 
 def pandas_steps(pandas: Any) -> dict[str, Any]:
@@ -139,16 +171,53 @@ def test_polars_steps(entrance):
     for values, dtype in ((["1"], polars.String), ([None], polars.Date), ([True], polars.Object)):
         with pytest.raises(TypeError):
             entrance(polars.Series(values, dtype=dtype))
-    if entrance is in_float32 and backend == "fallback":
-        with pytest.raises(TypeError, match="does not compute in float32"):
-            entrance(polars.Series([1, 2]))
-        return
-    arithmetic = "f4" if entrance is in_float32 else "f8"
-    for dtype in polars.Int64, polars.UInt8, polars.Float64, polars.Int16:
-        result = entrance(polars.Series([1, 2, 3000], dtype=polars.Int64).cast(dtype, strict=False))
+    with pytest.raises(TypeError, match="step must hold real numbers, got an array of Int128"):
+        entrance(polars.Series([1], dtype=polars.Int128))
+    integers = polars.Int64, polars.UInt8, polars.Int16, polars.Boolean
+    for dtype in *integers, polars.Float64, polars.Float32, polars.Float16:
+        steps = polars.Series([1, 0, None], dtype=polars.Int64).cast(dtype)
+        wide = dtype in integers or dtype == polars.Float64  # NumPy's promotion
+        arithmetic = "f4" if entrance is in_float32 or (entrance is function and not wide) else "f8"
+        if arithmetic == "f4" and backend == "fallback":
+            with pytest.raises(TypeError, match="does not compute in float32"):
+                entrance(steps)
+            continue
+        result = entrance(steps)
         assert isinstance(result, polars.Series)
-        expected = numpy_decay([1, 2], *HYPER, False, arithmetic)
-        assert_same_bits(result.to_numpy()[:2], expected)
+        assert result.is_null().to_list() == [False, False, True]
+        expected = numpy_decay([1, 0], *HYPER, False, arithmetic)
+        assert_same_bits(result[:2].to_numpy(), expected)
+
+
+def test_polars_hyperparameters():
+    polars = pytest.importorskip("polars")
+    rates = polars.Series([0.5, 1.0])
+    expected = numpy_decay([3, 4], 0.1, 10, [0.5, 1.0], False, "f8")
+    assert_same_bits(inverse_time_decay(np.arange(3, 5), 0.1, 10, rates).to_numpy(), expected)
+    assert_same_bits(inverse_time_decay(range(3, 5), 0.1, 10, rates).to_numpy(), expected)
+    for bad in polars.Series(["1", "2"]), polars.Series([True, False]):
+        with pytest.raises(TypeError, match="decay_rate must hold real numbers"):
+            inverse_time_decay(np.arange(2), 0.1, 10, bad)
+    with pytest.raises(TypeError, match="decay_rate must hold real numbers"):
+        inverse_time_decay(np.arange(2), 0.1, 10, polars.DataFrame({"a": ["1"]}))
+
+
+def test_arrow_booleans_of_pandas_count_as_integers(entrance):
+    pandas = pytest.importorskip("pandas", minversion="2")
+    pytest.importorskip("pyarrow")
+    result = entrance(pandas.Series([True, False, None], dtype="bool[pyarrow]"))
+    assert result.isna().tolist() == [False, False, True]
+    arithmetic = "f4" if entrance is in_float32 else "f8"
+    expected = numpy_decay([1, 0], *HYPER, False, arithmetic)
+    assert_same_bits(result[:2].to_numpy(arithmetic), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lazy_steps_that_numpy_does_not_promote_are_converted(dtype):
+    dask = pytest.importorskip("dask.array")
+    steps = dask.ones(4, dtype=np.longdouble, chunks=2)
+    rates = InverseTimeDecay(*HYPER, dtype=dtype)(steps)
+    assert_same_bits(rates.compute(), numpy_decay(np.ones(4), *HYPER, False, dtype))
 
 
 @pytest.mark.skipif(backend == "fallback", reason="polars computes float32 there in float64")
@@ -161,8 +230,9 @@ def test_polars_float32_is_promoted_as_numpy_does():
         (InverseTimeDecay(*HYPER, dtype="f4")(steps), "f4"),
         (InverseTimeDecay(*HYPER)(steps), "f8"),
     ):
-        assert_same_bits(result.to_numpy(), numpy_decay(steps.to_numpy(), *HYPER, False, arithmetic))
-
+        assert_same_bits(
+            result.to_numpy(), numpy_decay(steps.to_numpy(), *HYPER, False, arithmetic)
+        )
 
 
 @pytest.mark.parametrize(
@@ -250,11 +320,57 @@ def test_decay_steps_must_be_positive(call, value):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "value", [10**400, -(10**400), 10**5000, fractions.Fraction(10**400)], ids=range(4)
+    "value",
+    [10**400, -(10**400), 10**5000, fractions.Fraction(10**400), fractions.Fraction(10**5000)],
+    ids=range(5),
 )
 def test_huge_hyperparameters_are_value_errors(call, name, value):
     with pytest.raises(ValueError, match=f"{name} must be finite"):
         call(**hyperparameters(name, value))
+
+
+def test_a_fraction_too_small_to_print_is_named():
+    for value in fractions.Fraction(1, 10**5000), fractions.Fraction(-1, 10**5000):
+        with pytest.raises(ValueError, match="decay_steps must be positive, got a Fraction of"):
+            InverseTimeDecay(0.1, value, 0.5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "value",
+    [bytearray(b"10"), memoryview(b"10"), array.array("B", b"10"), collections.UserString("10")],
+    ids=lambda value: type(value).__name__,
+)
+def test_text_in_other_clothes_is_not_a_hyperparameter(name, value):
+    """Python's float() reads it."""
+    arguments = dict(zip(NAMES, HYPER, strict=True)) | {name: value}
+    with pytest.raises(TypeError, match=f"{name} must be a real number"):
+        InverseTimeDecay(**arguments)
+
+
+def test_tensors_that_are_not_one_real_number_are_not_hyperparameters():
+    torch = pytest.importorskip("torch")
+    for value in (
+        torch.tensor(True),
+        torch.tensor(1j),
+        torch.ones(1),
+        torch.ones((), device="meta"),
+    ):
+        with pytest.raises(TypeError, match="decay_rate must be a real number, got tensor"):
+            InverseTimeDecay(0.1, 10, value)
+    assert InverseTimeDecay(0.1, 10, torch.tensor(0.5)).decay_rate == 0.5
+
+
+def test_small_floats_of_ml_dtypes_are_hyperparameters():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    number = ml_dtypes.bfloat16(0.5)
+    assert InverseTimeDecay(0.1, 10, number).decay_rate == 0.5
+    assert_same_bits(
+        inverse_time_decay(np.arange(3.0), 0.1, 10, number),
+        numpy_decay(np.arange(3), 0.1, 10, 0.5, False, "f8"),
+    )
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got bfloat16"):
+        InverseTimeDecay(number, 10, 0.5)
 
 
 @pytest.mark.parametrize("value", [fractions.Fraction(1, 3), decimal.Decimal("0.3"), np.int8(3)])
@@ -314,6 +430,29 @@ def test_integers_past_float64_are_infinite(staircase):
         assert inverse_time_decay(step, *HYPER, staircase) == 0.0
 
 
+class Index:
+    """An integer of another library."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+class FloatIndex(Index):
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+@pytest.mark.parametrize("kind", [Index, FloatIndex, fractions.Fraction])
+def test_other_libraries_huge_integers_are_python_s(entrance, kind):
+    for step in 2**62 + 2**38 + 1, -(2**70), 10**400, -(10**400), 10**5000:
+        if kind is fractions.Fraction and abs(step) < 2**100:
+            continue  # a fraction is rounded to a float first
+        assert bits(float(entrance(kind(step)))) == bits(float(entrance(step)))
+
+
 @pytest.mark.parametrize("step", [fractions.Fraction(7, 2), decimal.Decimal("3.5"), np.array(3.5)])
 def test_unusual_numbers_are_steps(entrance, step):
     assert float(entrance(step)) == float(entrance(3.5))
@@ -347,10 +486,18 @@ def test_overrides_never_see_shared_arrays():
 
     class Unlocks:
         def __array_ufunc__(self, ufunc, method, *inputs, out=(), **kwargs):
-            for array in (*inputs, *out):
-                if isinstance(array, np.ndarray):
-                    array.flags.writeable = True
-                    array[...] = 7
+            for operand in (*inputs, *out):
+                if isinstance(operand, np.ndarray):
+                    operand.flags.writeable = True
+                    operand[...] = 7
+            return 0.0
+
+    class UnlockingNumber(np.float64):
+        __array_ufunc__ = Unlocks.__array_ufunc__
+
+    class WrappingNumber(np.float64):
+        def __array_wrap__(self, result, context=None, return_scalar=False):
+            Unlocks().__array_ufunc__(context[0], "__call__", *context[1])
             return 0.0
 
     steps, expected = np.arange(3.0), numpy_decay(np.arange(3.0), *HYPER, False, "f8")
@@ -362,6 +509,10 @@ def test_overrides_never_see_shared_arrays():
         for call in (
             lambda: inverse_time_decay(Unlocks(), *HYPER),
             lambda: schedule(Unlocks()),
+            lambda: schedule(UnlockingNumber(3)),
+            lambda: schedule(WrappingNumber(3)),
+            lambda: inverse_time_decay(UnlockingNumber(3), *HYPER),
+            lambda: inverse_time_decay(steps.copy(), 0.1, 1000, UnlockingNumber(0.5)),
             lambda: inverse_time_decay(steps.copy(), *HYPER, out=Unlocks()),
         ):
             with contextlib.suppress(TypeError):  # the fallback's operators refuse such objects

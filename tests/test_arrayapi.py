@@ -241,6 +241,33 @@ def test_compiling_a_call_warns_of_nothing_and_keeps_the_bits(torch, staircase):
     assert_same_bits(compiled(steps).numpy(), expected)
 
 
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_traced_operations_depend_on_their_input(torch, staircase, mode):
+    """A mode records operations on plain tensors: a result made outside would be a constant."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    schedule = InverseTimeDecay(0.1, 49, 0.37, staircase, dtype="float32")
+    traced = make_fx(schedule, tracing_mode=mode)(torch.arange(100))
+    steps = torch.arange(100, 200)
+    assert_same_bits(traced(steps).numpy(), schedule(steps.numpy()))
+
+
+def test_tensors_report_no_flags_whatever_they_need(torch):
+    schedule = InverseTimeDecay(0.1, 1, -1.0, dtype="float32")
+    for needs_gradient in True, False:
+        steps = torch.arange(3.0, requires_grad=needs_gradient)
+        with np.errstate(all="raise"):
+            assert schedule(steps).isinf().tolist() == [False, True, False]
+
+
+def test_jax_keys_are_refused_by_name():
+    jax = pytest.importorskip("jax", reason="needs the extra invdecay[frameworks]")
+    with pytest.raises(TypeError, match="step must hold real numbers, got an array of key"):
+        inverse_time_decay(jax.random.key(0), *HYPER)
+    with pytest.raises(TypeError, match="decay_rate must hold real numbers, got an array of key"):
+        inverse_time_decay(jax.numpy.arange(3), 0.1, 10, jax.random.key(0))
+
+
 def test_arrays_of_two_libraries_are_refused(torch):
     with pytest.raises(TypeError, match="Multiple namespaces"):
         inverse_time_decay(torch.arange(3), 0.1, 10, xp.ones(3))

@@ -1,7 +1,10 @@
 """What must not hang or abort a process: exit during a call, subinterpreters, lack of memory."""
 
+import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from invdecay import _backend
@@ -71,11 +74,51 @@ assert out[-1] == 0.1 / (1 + 0.5 * ((len(out) - 1) / 1000.0))
 print("done")
 """
 
+# Some allocations of the first large call fail: one, or all from it on. Each child is a process
+# that has made no large call before.
+WITH_FAILING_ALLOCATIONS = """
+import ctypes, os
+import numpy as np
+from invdecay import _backend
+out = np.empty(4_000_000)
+steps = np.arange(4_000_000)
+shim = ctypes.CDLL(None)
+arm, disarm = shim.failing_mallocs_arm, shim.failing_mallocs_disarm
+arm.argtypes = [ctypes.c_long, ctypes.c_long]
 
-def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def some_fail(first, last):
+    arm(first, last)
+    try:
+        {call}
+        assert out[-1]
+    except MemoryError:
+        pass
+    return disarm() > 0
+
+failed = 0
+for lasting in False, True:
+    first = 1
+    while True:
+        child = os.fork()
+        if child == 0:
+            os._exit(7 if some_fail(first, 2**62 if lasting else first) else 0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 0:
+            break
+        assert status == 7, (lasting, first, status)
+        failed += 1
+        first += 1 if first < 40 else 9
+print(failed)
+"""
+
+
+def python(
+    program: str, *arguments: str, preload: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program in a separate interpreter."""
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "LD_PRELOAD": str(preload)} if preload else None
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -95,3 +138,27 @@ def test_a_subinterpreter_is_refused() -> None:
 def test_without_memory_for_threads_one_thread_works() -> None:
     done = python(WITHOUT_MEMORY_FOR_THREADS)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.fixture(scope="module")
+def failing_mallocs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the library that lets allocations fail."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the shim is for glibc")
+    library = tmp_path_factory.mktemp("shim") / "failing_mallocs.so"
+    source = Path(__file__).parent / "support" / "failing_mallocs.c"
+    command = ["cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source]
+    try:
+        subprocess.run(command, check=True)
+    except FileNotFoundError:
+        pytest.skip("no C compiler here")
+    return library
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_no_failing_allocation_of_the_first_large_call_aborts(
+    call: str, failing_mallocs: Path
+) -> None:
+    done = python(WITH_FAILING_ALLOCATIONS.format(call=call), preload=failing_mallocs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 10

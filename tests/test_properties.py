@@ -79,7 +79,11 @@ def calls(draw):
 
 
 def outcome(decay, case):
-    """What a call does: its result's dtype, shape and bits, what it warns of; or its error."""
+    """What a call does: its result's dtype, shape and bits, what it warns of; or its error.
+
+    The last item is False where numbers are past the range of an integer result: whether NumPy's
+    cast then raises a flag depends on which of its loops runs.
+    """
     size = case["size"]
     operands = [laid_out(x, size) if isinstance(x, tuple) else x for x in case["operands"]]
     out = case["out"]
@@ -117,6 +121,7 @@ def outcome(decay, case):
     if result.size == 0:
         warned.clear()
     assert out is None or result is out
+    defined = True
     if isinstance(case["out"], int) and out is not None:
         out[~mask] = 0  # where operands overlap, NumPy writes back its casts of what is left out
     if result.dtype.kind == "c" or result.dtype == np.longdouble:
@@ -128,9 +133,10 @@ def outcome(decay, case):
         info = np.iinfo(result.dtype)
         held = (exact >= float(info.min)) & (exact < float(info.max) + 1) | ~mask
         comparable = np.where(held, result, result.dtype.type(0))
+        defined = bool(held.all())
     else:
         comparable = bits(result) if result.dtype.kind == "f" else result
-    return result.dtype, result.shape, comparable.tobytes(), warned
+    return result.dtype, result.shape, comparable.tobytes(), warned, defined
 
 
 def check(target, staircase, case):
@@ -138,7 +144,7 @@ def check(target, staircase, case):
     for errors in sorted({"ignore", case["errors"]}):
         expected = outcome(ufunc(_fallback, staircase), {**case, "errors": errors})
         assert outcome(ufunc(kernels_of(target), staircase), {**case, "errors": errors}) == expected
-        if isinstance(expected, type):
+        if isinstance(expected, type) or not expected[-1]:
             break
 
 

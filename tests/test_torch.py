@@ -381,6 +381,37 @@ def test_other_states_are_refused_and_change_nothing(state: Any, message: str) -
     assert scheduler.state_dict() == before
 
 
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"decay_steps": 0}, ValueError, "decay_steps must be positive, got 0"),
+        ({"decay_steps": "10"}, TypeError, "decay_steps must be a real number, got '10'"),
+        ({"decay_rate": float("nan")}, ValueError, "decay_rate must be finite, got nan"),
+        ({"staircase": "no"}, TypeError, "staircase must be a boolean, got 'no'"),
+    ],
+)
+def test_a_state_s_hyperparameters_are_checked(change: Any, error: Any, message: str) -> None:
+    scheduler = InverseTimeDecayLR(optimizer_of(0.1), *HYPER)
+    before = scheduler.state_dict()
+    with pytest.raises(error, match=message):
+        scheduler.load_state_dict({**before, **change})
+    assert scheduler.state_dict() == before
+
+
+def test_epochs_of_numpy_s_are_saved_as_python_s(kind: str) -> None:
+    optimizer = optimizer_with(kind)
+    scheduler = InverseTimeDecayLR(optimizer, *HYPER)
+    optimizer.step()
+    for make in np.int64, np.int32, int:
+        scheduler.step(make(7))
+        assert saved_and_loaded(scheduler.state_dict()) == scheduler.state_dict()
+        assert rates_of(optimizer) == tables_of(kind, 8)[7]
+    for group in optimizer.param_groups:
+        group["initial_lr"] = scheduler.base_lrs[0]
+    again = InverseTimeDecayLR(optimizer, *HYPER, last_epoch=np.int64(7))
+    assert type(again.last_epoch) is int
+
+
 # ---------------------------------------------------------------- other rates and schedulers
 
 
@@ -441,6 +472,28 @@ def test_a_run_with_an_added_group_resumes(kind: str, extended: tuple[Any, Any])
     again = InverseTimeDecayLR(resumed, 1, 1)
     again.load_state_dict(scheduler.state_dict())
     assert train(resumed, again, 20) == train(optimizer, scheduler, 20)
+
+
+def test_a_rate_of_integers_is_refused() -> None:
+    """It would become 0 at the first step."""
+    message = r"lr must be a tensor of a floating dtype, got tensor\(1\)"
+    with pytest.raises(TypeError, match=message):
+        InverseTimeDecayLR(optimizer_of(torch.tensor(1)), *HYPER)
+    optimizer = optimizer_of(0.1)
+    scheduler = InverseTimeDecayLR(optimizer, *HYPER)
+    optimizer.add_param_group({"params": [torch.ones(1)], "lr": torch.tensor(1)})
+    with pytest.raises(TypeError, match=message):
+        scheduler.get_lr()
+
+
+def test_the_default_device_does_not_move_rates(kind: str) -> None:
+    with torch.device("meta"):
+        optimizer = optimizer_of(torch.tensor(0.1))
+    assert optimizer.param_groups[0]["lr"].device.type == "meta"
+    optimizer = optimizer_with(kind)
+    with torch.device("meta"):
+        used = train(optimizer, InverseTimeDecayLR(optimizer, *HYPER), 20)
+    assert used == tables_of(kind, 20)
 
 
 def test_beside_reduce_lr_on_plateau() -> None:
@@ -552,6 +605,8 @@ def test_the_schedule_is_a_lambda_of_lambda_lr(staircase: bool) -> None:
         ((10, True), {}, TypeError, "decay_rate must be a real number, got True"),
         ((10, 0.5), {"staircase": "no"}, TypeError, "staircase must be a boolean, got 'no'"),
         ((10, 0.5), {"staircase": 1}, TypeError, "staircase must be a boolean, got 1"),
+        ((10, 0.5), {"last_epoch": "3"}, TypeError, "last_epoch must be an integer, got '3'"),
+        ((10, 0.5), {"last_epoch": True}, TypeError, "last_epoch must be an integer, got True"),
         # The order of StepLR's arguments, where -1 is the last epoch.
         ((30, 0.1, -1), {}, TypeError, "positional arguments"),
     ],

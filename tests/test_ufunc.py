@@ -469,6 +469,21 @@ def test_subclasses_come_back(decay):
     assert decay(steps, *HYPER, out=out) is out
 
 
+@every(place=range(4), dtype=["i8", "f4", "f8"])
+def test_masked_arrays_stay_masked(decay, place, dtype):
+    operands = [np.array([3, 5, 7], "f8")] * 4
+    operands[0] = operands[0].astype(dtype)
+    plain = decay(*operands)
+    operands[place] = np.ma.array(operands[place], mask=[False, True, False])
+    result = decay(*operands)
+    assert result.mask.tolist() == [False, True, False]
+    assert_same_bits(result.data, plain)
+    assert decay(*[x[1] for x in operands]) is np.ma.masked
+    out = np.ma.array(np.zeros(3), mask=[True, False, False])
+    assert decay(*operands, out=out) is out
+    assert out.mask.tolist() == [False, True, False]
+
+
 class Recorder:
     """An override that returns the arguments of each ufunc call."""
 

@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+from collections import UserString
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 # ---------------------------------------------------------------- hyperparameters
 
-_NOT_REAL = (str, bytes, bool, np.bool_, complex, np.complexfloating)
+_NOT_REAL = (str, UserString, bytes, bytearray, bool, np.bool_, complex, np.complexfloating)
 
 
 def hyperparameter(name: str, value: Any) -> float:
@@ -29,21 +30,33 @@ def hyperparameter(name: str, value: Any) -> float:
 
 def finite(name: str, value: Any, *, positive: bool = False) -> float:
     """Return one finite real number as a Python float; errors as for `hyperparameter`."""
-    dtype = getattr(value, "dtype", None)
-    is_array = isinstance(dtype, np.dtype) and (dtype.kind not in "iuf" or value.shape)
-    if is_array or isinstance(value, _NOT_REAL):
+    if not _may_be_one_number(value):
         raise TypeError(f"{name} must be a real number, got {value!r}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # PyTorch's tensors raise the last one
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {_shortened(value)}")
     if positive and number <= 0:
-        raise ValueError(f"{name} must be positive, got {value!r}")
+        raise ValueError(f"{name} must be positive, got {_shortened(value)}")
     return number
+
+
+def _may_be_one_number(value: Any) -> bool:
+    """Return whether ``float(value)`` may be asked.
+
+    It would also read text in buffers, and take booleans and durations for numbers.
+    """
+    if isinstance(value, _NOT_REAL):
+        return False
+    if hasattr(value, "dtype") and not _is_of_kind(value.dtype, "iuf"):
+        return False
+    if getattr(value, "ndim", 0):
+        return False
+    return hasattr(type(value), "__float__") or hasattr(type(value), "__index__")
 
 
 def hyperparameter_in(dtype: np.dtype[Any], name: str, value: Any) -> float:
@@ -53,7 +66,8 @@ def hyperparameter_in(dtype: np.dtype[Any], name: str, value: Any) -> float:
         rounded = dtype.type(number)
     if not np.isfinite(rounded) or (name == "decay_steps" and rounded <= 0):
         raise ValueError(
-            f"{name} must be {'positive' if rounded == 0 else 'finite'} in {dtype}, got {value!r}"
+            f"{name} must be {'positive' if rounded == 0 else 'finite'} in {dtype},"
+            f" got {_shortened(value)}"
         )
     return number
 
@@ -70,14 +84,13 @@ def hyperparameter_operand(name: str, value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         if value.shape == ():
             hyperparameter(name, value)
-            return value
+            return widened(value)
     elif isinstance(value, (list, tuple)):
         value = np.asarray(value)
     elif not hasattr(value, "shape"):
         return hyperparameter(name, value)
-    value = widened(value)
     _check_dtypes(name, value, "iuf")
-    return value
+    return widened(value)
 
 
 # ---------------------------------------------------------------- steps
@@ -93,25 +106,40 @@ def step_operand(step: Any) -> Any:
     TypeError
         If `step` holds text, complex numbers, dates, durations or objects.
     """
+    if is_python_number(step):
+        return python_number(step)
+    if isinstance(step, (UserString, bytearray)) or hasattr(type(step), "as_py"):
+        # NumPy would read the bytes of text: also of Arrow's scalars, whose numbers are told above.
+        raise TypeError(f"step must hold real numbers, got {step!r}")
     if not (isinstance(step, (np.ndarray, np.generic)) or is_override(step)):
-        if isinstance(step, int):
-            return int(step)
         # An object array hides the numbers that need not fit a dtype, such as fractions.
-        step = float(step) if is_python_number(step) else np.asarray(step)
-    step = widened(step)
+        step = np.asarray(step)
     _check_dtypes("step", step, "biuf")
-    return step
+    return widened(step)
 
 
 def widened(array: Any) -> Any:
-    """Return an array of ml_dtypes' small floats, such as bfloat16, as float32.
+    """Return an array of a dtype that NumPy's ufuncs do not promote in one that they do.
 
-    NumPy's ufuncs do not promote them. Anything else is returned as it is.
+    These are ml_dtypes' small floats, such as bfloat16, polars' 16-bit floats and booleans, and
+    Arrow's booleans in pandas. Anything else is returned as it is.
     """
     dtype = getattr(array, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "V" and np.can_cast(dtype, np.float32):
-        return array.astype(np.float32)
+    if isinstance(dtype, np.dtype):  # told first, because a name takes long to make
+        return array.astype(np.float32) if _is_small_float(dtype) else array
+    name = str(dtype)
+    if name == "bool[pyarrow]":
+        return array.astype("uint8[pyarrow]")
+    if is_polars(array) and name in ("Boolean", "Float16"):
+        import polars
+
+        return array.cast(polars.UInt8 if name == "Boolean" else polars.Float32)
     return array
+
+
+def _is_small_float(dtype: Any) -> bool:
+    """Return whether a dtype is one of ml_dtypes' that float32 holds."""
+    return isinstance(dtype, np.dtype) and dtype.kind == "V" and np.can_cast(dtype, np.float32)
 
 
 _NUMPYS_OWN = frozenset((float, int, np.ndarray, type(None), list, range))
@@ -126,17 +154,75 @@ def is_override(operand: Any) -> bool:
     return override is not None and override is not np.ndarray.__array_ufunc__
 
 
+def is_polars(array: Any) -> bool:
+    """Return whether `array` is a series of polars; its lazy expressions have no dtype."""
+    return hasattr(array, "dtype") and _is_of_polars(array.dtype)
+
+
+def _is_of_polars(dtype: Any) -> bool:
+    return type(dtype).__module__.startswith("polars.")
+
+
+def dtypes_of(array: Any) -> list[Any]:
+    """Return the dtype of an array, or that of each column of a data frame or a data set."""
+    if hasattr(array, "dtype"):
+        return [array.dtype]
+    dtypes = getattr(array, "dtypes", [])
+    return dtypes if isinstance(dtypes, list) else [dtype for _, dtype in dtypes.items()]
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return a dtype of real numbers, of pandas and polars too, as NumPy's.
+
+    Raises
+    ------
+    TypeError
+        If NumPy has no such dtype.
+    """
+    if isinstance(dtype, np.dtype):
+        return dtype
+    if _is_of_polars(dtype):
+        return np.dtype(str(dtype).lower())
+    of_pandas = getattr(dtype, "numpy_dtype", None) or getattr(dtype, "subtype", None)
+    found: np.dtype[Any] = np.dtype(of_pandas or dtype)
+    return found
+
+
+def converted(array: Any, dtype: np.dtype[Any]) -> Any:
+    """Return an overriding object in another dtype, where it has a way to convert."""
+    if is_polars(array):
+        import polars
+
+        return array.cast(polars.Float32 if dtype == np.float32 else polars.Float64)
+    return array.astype(dtype) if hasattr(array, "astype") else array
+
+
 def is_python_number(value: Any) -> bool:
     """Return whether `value` is a single number that is not NumPy's, such as a fraction."""
-    return hasattr(type(value), "__float__") and not hasattr(value, "dtype")
+    kind = type(value)
+    is_number = hasattr(kind, "__float__") or hasattr(kind, "__index__")
+    return is_number and not (hasattr(value, "dtype") or isinstance(value, UserString))
+
+
+def python_number(step: Any) -> float:
+    """Return a step that is a single number as an int, if it is one, else as a float.
+
+    Beyond float64's range the float is infinite.
+    """
+    try:
+        return operator.index(step)
+    except TypeError:
+        pass
+    try:
+        return float(step)
+    except OverflowError:
+        return math.inf if step > 0 else -math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"step must be a real number, got {step!r}") from None
 
 
 def _check_dtypes(name: str, array: Any, kinds: str) -> None:
-    if hasattr(array, "dtype"):
-        dtypes = [array.dtype]
-    else:  # a data frame or a data set has one for each column
-        dtypes = [dtype for _, dtype in getattr(array, "dtypes", {}).items()]
-    for dtype in dtypes:
+    for dtype in dtypes_of(array):
         if not _is_of_kind(dtype, kinds):
             raise TypeError(f"{name} must hold real numbers, got an array of {dtype}")
 
@@ -145,10 +231,15 @@ def _is_of_kind(dtype: Any, kinds: str) -> bool:
     """Return whether a dtype of NumPy, pandas or polars holds real numbers of `kinds`."""
     kind = getattr(dtype, "kind", None)
     if isinstance(kind, str):
-        return kind in kinds
-    if hasattr(dtype, "is_numeric"):
-        return dtype.is_integer() or dtype.is_float() or ("b" in kinds and str(dtype) == "Boolean")
-    return True  # the array's own library checks it
+        return kind in kinds or _is_small_float(dtype)
+    if _is_of_polars(dtype):
+        if str(dtype) == "Boolean":
+            return "b" in kinds
+        # NumPy has objects for 128-bit integers.
+        return dtype.is_float() or (dtype.is_integer() and "128" not in str(dtype))
+    # The array's own library says more.
+    name = str(dtype).lower()
+    return not ("complex" in name or "string" in name or ("bool" in name and "b" not in kinds))
 
 
 def step_range(steps: int | range) -> range:
@@ -207,12 +298,13 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def _shortened(value: Any) -> str:
-    """Return the repr of a number, cut where an integer has thousands of digits."""
+    """Return the repr of a number, or less where an integer has thousands of digits."""
     try:
-        text = repr(value)
+        return repr(value)
     except ValueError:  # Python refuses to print integers of more than 4,300 digits
-        return f"an integer of {value.bit_length()} bits"
-    return text
+        if isinstance(value, int):
+            return f"an integer of {value.bit_length()} bits"
+        return f"a {type(value).__name__} of thousands of digits"
 
 
 # ---------------------------------------------------------------- dtypes and results
@@ -227,7 +319,7 @@ def arithmetic_dtype(initial_learning_rate: Any, dtype: Any) -> np.dtype[Any]:
             raise TypeError(f"dtype must be float32 or float64, got {dtype!r}") from None
     else:
         own = getattr(initial_learning_rate, "dtype", None)
-        typed = isinstance(own, np.dtype) and own.kind == "f"
+        typed = isinstance(own, np.dtype) and (own.kind == "f" or _is_small_float(own))
         arithmetic = np.dtype(own if typed else np.float64)
     native: np.dtype[Any] = arithmetic.newbyteorder("=")
     if native not in (np.float32, np.float64):

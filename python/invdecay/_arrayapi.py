@@ -149,7 +149,7 @@ def _operand(xp: Any, name: str, value: Any) -> Any:
         return value if of_step else float(value)
     if _is_foreign(value):
         kinds = ("real floating", "integral", "bool") if of_step else ("real floating", "integral")
-        if not xp.isdtype(value.dtype, kinds):
+        if not _is_dtype(xp, value.dtype, kinds):
             raise TypeError(f"{name} must hold real numbers, got an array of {value.dtype}")
         return value
     if of_step and isinstance(value, range):
@@ -158,6 +158,13 @@ def _operand(xp: Any, name: str, value: Any) -> Any:
     if is_override(value):
         raise TypeError(f"{name} must be a number or an array of {xp.__name__}, got {value!r}")
     return value
+
+
+def _is_dtype(xp: Any, dtype: Any, kinds: tuple[str, ...]) -> bool:
+    try:
+        return bool(xp.isdtype(dtype, kinds))
+    except TypeError:  # JAX's keys have a dtype that it does not know itself
+        return False
 
 
 def _device(array: Any) -> Any:
@@ -221,12 +228,15 @@ def _in_torch_memory(operands: Any, staircase: bool, arithmetic: str) -> Any:
     """Evaluate natively in the tensors' own memory, None where PyTorch has to see the operations.
 
     It has to for gradients, transforms, tracing and compiling, and where a tensor is a subclass,
-    elsewhere, sparse, or of a dtype that NumPy lacks.
+    elsewhere, sparse, or of a dtype that NumPy lacks. NumPy's floating-point flags are not
+    reported, because PyTorch's own operations report none.
     """
     import torch
 
     pytorch: Any = torch  # parts of it have no types
     if torch.compiler.is_compiling() or pytorch.jit.is_tracing():
+        return None
+    if pytorch._C._len_torch_dispatch_stack():  # a mode, such as make_fx's, records operations
         return None
     arrays = []
     for operand in operands:
@@ -240,4 +250,5 @@ def _in_torch_memory(operands: Any, staircase: bool, arithmetic: str) -> Any:
             except (RuntimeError, TypeError):
                 return None
         arrays.append(operand)
-    return torch.from_numpy(np.asarray(ufunc_of(staircase)(*arrays, dtype=arithmetic)))
+    with np.errstate(all="ignore"):
+        return torch.from_numpy(np.asarray(ufunc_of(staircase)(*arrays, dtype=arithmetic)))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrayapi
-from ._arguments import is_override, step_array, step_operand, step_range
+from ._arguments import is_override, numpy_dtype, step_array, step_operand, step_range
 from ._backend import evaluate as evaluate_grid
 from ._backend import fill_range, report_flags, ufunc_of
 from ._flags import flags_of
@@ -25,6 +25,9 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
 REAL_CODES = "?bBhHiIlLqQefd"
 """Dtype codes of the steps that the ufuncs take."""
+
+SCALARS = frozenset(np.dtype(code).type for code in REAL_CODES)
+"""The types of NumPy's own scalars among them."""
 
 NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
 """For each of them, whether Python numbers beside such steps become float32."""
@@ -107,10 +110,8 @@ def promotion(*operands: Any) -> np.dtype[Any] | None:
     Integers count as float64 and float16 counts as float32. None stands for anything else, which
     the ufunc refuses, and for dtypes that NumPy does not know.
     """
-    seen = [
-        x if type(x) in (int, float) else getattr(x.dtype, "numpy_dtype", x.dtype) for x in operands
-    ]
     try:
+        seen = [x if type(x) in (int, float) else numpy_dtype(x.dtype) for x in operands]
         dtype = np.result_type(*seen)
     except TypeError:
         return None

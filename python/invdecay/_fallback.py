@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import is_override
+from ._arguments import converted, dtypes_of, is_override, numpy_dtype
 from ._flags import flags_of, report_flags
 from ._formula import formula
 
@@ -92,12 +92,26 @@ def _decay(
             raise TypeError(f"{name}: cannot cast {given} to {wanted} with casting={casting!r}")
     result = _in_blocks(name, floor, arrays, target, where, order, dtypes)
     if target is not None:
-        return target
+        return _wrapped(target, target, arrays)
     subclasses: list[Any] = [array for array in arrays if type(array) is not np.ndarray]
     if subok and subclasses:
         wrapper = max(subclasses, key=lambda array: getattr(array, "__array_priority__", 0.0))
-        return wrapper.__array_wrap__(result, None, result.ndim == 0)
+        return _wrapped(result, wrapper, arrays)
     return result[()]
+
+
+def _wrapped(
+    result: npt.NDArray[Any], wrapper: npt.NDArray[Any], arrays: Sequence[npt.NDArray[Any]]
+) -> Any:
+    """Return a result as the subclass of `wrapper` has it, which may look at the operands.
+
+    Masked arrays mask what is masked in any operand.
+    """
+    if type(wrapper) is np.ndarray:
+        return result
+    context = (np.frompyfunc(formula, len(arrays), 1), tuple(arrays), 0)
+    is_scalar = result is not wrapper and result.ndim == 0
+    return wrapper.__array_wrap__(result, context, is_scalar)
 
 
 # ---------------------------------------------------------------- dtypes
@@ -223,23 +237,23 @@ def _composed(
         # Where promotion alone gives the arithmetic, missing values of pandas stay missing.
         if type(x) in _NUMBERS or np.result_type(dtype, 0.0) == arithmetic:
             return x
-        return x.astype(arithmetic) if hasattr(x, "astype") else x
+        return converted(x, arithmetic)
 
     step, lr, decay_steps, rate = map(typed, operands, seen)
     result = formula(step, lr, decay_steps, rate, floor)
-    if hasattr(result, "dtype") and _numpy_dtype(result) != arithmetic:
+    if _numpy_dtype(result) != arithmetic:
         kind = type(result).__name__  # polars divides numbers by float32 in float64
         raise TypeError(f"{name}: without native kernels {kind} does not compute in {arithmetic}")
     return result
 
 
-def _numpy_dtype(array: Any) -> Any:
+def _numpy_dtype(array: Any) -> np.dtype[Any]:
     """Return the dtype of an overriding object as NumPy's; what NumPy does not know is float64."""
-    dtype = getattr(array, "dtype", np.float64)
+    dtypes = set(dtypes_of(array))
     try:
-        return np.dtype(getattr(dtype, "numpy_dtype", dtype))
+        return numpy_dtype(dtypes.pop()) if len(dtypes) == 1 else np.dtype(np.float64)
     except TypeError:
-        return np.dtype(np.float32 if str(dtype) == "Float32" else np.float64)
+        return np.dtype(np.float64)
 
 
 def evaluate(

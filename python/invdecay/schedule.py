@@ -16,10 +16,11 @@ from ._arguments import (
     hyperparameter_in,
     is_python_number,
     output,
+    python_number,
     step_range,
 )
 from ._backend import report_flags, ufunc_of
-from ._evaluate import LARGE, NARROW, REAL_CODES, evaluate, fill
+from ._evaluate import LARGE, NARROW, REAL_CODES, SCALARS, evaluate, fill
 from ._formula import float_step, formula
 
 if TYPE_CHECKING:
@@ -238,9 +239,8 @@ class InverseTimeDecay:
                 except ZeroDivisionError:
                     pass
             return self._at_number(step)
-        if isinstance(step, np.generic) and step.dtype.char in self._promotes:
-            return self.dtype.type(InverseTimeDecay.__call__(self, step.item()))
-        if kind is np.ndarray and (step.ndim < 2 or step.size < LARGE):
+        # No subclasses: NumPy would hand them the schedule's own arrays, which they could change.
+        if kind in SCALARS or (kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)):
             natural = self._promotes.get(step.dtype.char)
             if natural:
                 return self._ufunc(step, *self._arrays)
@@ -252,7 +252,7 @@ class InverseTimeDecay:
             report_flags(self._ufunc.__name__, self._fill(out, steps))
             return out
         elif is_python_number(step):
-            return self._at_number(int(step) if isinstance(step, int) else float(step))
+            return self._at_number(python_number(step))
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
         return evaluate(step, hyper, self.staircase, dtype=self.dtype)
 

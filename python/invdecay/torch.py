@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ._arguments import boolean, hyperparameter
+from ._arguments import boolean, hyperparameter, integer
 from ._formula import denominator
 
 
@@ -34,7 +34,8 @@ class InverseTimeDecayLR(LRScheduler):
     Raises
     ------
     TypeError
-        If a hyperparameter is not a real number, or `staircase` not a boolean.
+        If a hyperparameter is not a real number, `staircase` not a boolean, `last_epoch` not an
+        integer, or a group's rate a tensor of integers, which would become 0.
     ValueError
         If a hyperparameter is NaN or infinite, or `decay_steps` not positive.
 
@@ -82,10 +83,12 @@ class InverseTimeDecayLR(LRScheduler):
         self.decay_steps = hyperparameter("decay_steps", decay_steps)
         self.decay_rate = hyperparameter("decay_rate", decay_rate)
         self.staircase = boolean("staircase", staircase)
+        last_epoch = integer("last_epoch", last_epoch)
         for group in getattr(optimizer, "param_groups", ()):
+            lr = _copied(group["lr"])
             # Python's floats, because torch.load(weights_only=True) refuses NumPy's float64.
-            if not isinstance(group["lr"], Tensor):
-                group["lr"] = _copied(group["lr"])
+            if not isinstance(lr, Tensor):
+                group["lr"] = lr
             # A copy, because the rate's own tensor changes at each step.
             if "initial_lr" in group:
                 group["initial_lr"] = _copied(group["initial_lr"])
@@ -112,6 +115,8 @@ class InverseTimeDecayLR(LRScheduler):
         # Beside another scheduler the groups' rates are not the ones that this scheduler set.
         rates = [group["lr"] for group in self.optimizer.param_groups]
         state = {**super().state_dict(), "_last_lr": rates}
+        # A step taken to an epoch of NumPy's, or a line of the user's, leaves NumPy's numbers.
+        state = {k: v.item() if isinstance(v, np.generic) else v for k, v in state.items()}
         return _with_own_rates(state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -124,9 +129,9 @@ class InverseTimeDecayLR(LRScheduler):
 
         Raises
         ------
-        ValueError
-            If the state is of a scheduler of another class, or if the optimizer has another
-            number of parameter groups.
+        TypeError, ValueError
+            If the state is of a scheduler of another class, if its hyperparameters are none, or if
+            the optimizer has another number of parameter groups.
         """
         own = "decay_steps", "decay_rate", "staircase", "last_epoch", *_RATES
         missing = [key for key in own if key not in state_dict]
@@ -140,7 +145,13 @@ class InverseTimeDecayLR(LRScheduler):
             raise ValueError(
                 f"state_dict has {len(rates)} parameter groups, the optimizer has {len(groups)}"
             )
-        super().load_state_dict(_with_own_rates(state_dict))
+        state = {
+            **_with_own_rates(state_dict),
+            "decay_steps": hyperparameter("decay_steps", state_dict["decay_steps"]),
+            "decay_rate": hyperparameter("decay_rate", state_dict["decay_rate"]),
+            "staircase": boolean("staircase", state_dict["staircase"]),
+        }
+        super().load_state_dict(state)
         for group, rate in zip(groups, rates, strict=True):
             if isinstance(group["lr"], Tensor):  # the same tensor, which compiled steps hold
                 group["lr"].copy_(_number(rate, group["lr"]))
@@ -223,7 +234,11 @@ def _stored(number: Any, lr: Any) -> Any:
 
 def _copied(lr: Any) -> Any:
     """Return a copy of a rate: a tensor, NumPy's float32 or a Python float."""
-    return lr.detach().clone() if isinstance(lr, Tensor) else _stored(_number(lr, lr), lr)
+    if not isinstance(lr, Tensor):
+        return _stored(_number(lr, lr), lr)
+    if not lr.is_floating_point():
+        raise TypeError(f"lr must be a tensor of a floating dtype, got {lr!r}")
+    return lr.detach().clone()
 
 
 def _with_own_rates(state: dict[str, Any]) -> dict[str, Any]:
