@@ -18,7 +18,7 @@ import invdecay
 import numpy as np
 import pytest
 from hypothesis import example, given
-from invdecay import InverseTimeDecay, save_table, storage
+from invdecay import InverseTimeDecay, _files, save_table, storage
 from support.faults import hidden, npy
 
 pytest.importorskip("click", reason="needs the extra invdecay[cli]")
@@ -685,7 +685,7 @@ def test_inspect(table: str, printed: Callable[[], tuple[str, str]]) -> None:
     change(table, 0, np.nan)
     change(table, 5, np.inf)
     assert main(["inspect", table]) == 0
-    size = storage.format_bytes(storage.inspect_table(table).size)
+    size = _files.format_bytes(storage.inspect_table(table).size)
     expected = {
         "path": table,
         "format": table[3:],
@@ -747,7 +747,7 @@ def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, b"")
-    size = storage.format_bytes(hidden(path).stat().st_size)
+    size = _files.format_bytes(hidden(path).stat().st_size)
     assert errors.decode() == (
         f"invdecay: interrupted. {size} are kept in {hidden(path)}: the same command resumes,"
         " and removing that file discards them\n"

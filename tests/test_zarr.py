@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invdecay import InverseTimeDecay, save_table, storage
+from invdecay import InverseTimeDecay, _files, save_table, storage
 
 zarr: Any = pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
 pytest.importorskip("dask.array", reason="needs the extra invdecay[dask]")
@@ -647,13 +647,13 @@ def test_two_writers_exclude_each_other(path: Path) -> None:
 
 def test_file_systems_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two calls for one array: the second one takes over, or the first one finishes it."""
-    if _zarr.fcntl is None:
+    if _files.fcntl is None:
         pytest.skip("no locks on this platform")
 
     def unsupported(descriptor: int, operation: int) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
-    monkeypatch.setattr(_zarr.fcntl, "flock", unsupported)
+    monkeypatch.setattr(_files.fcntl, "flock", unsupported)
 
     def progress(done: int, total: int) -> None:
         if done == 3 * 512:

@@ -37,22 +37,11 @@ from zarr.storage import LocalStore
 from . import __version__
 from ._arguments import floating_dtype, integer, step_range
 from ._backend import report_flags
+from ._files import UNSUPPORTED, format_bytes, free_space, give_mode_and_owner, is_mount_point, lock
 from ._pipeline import checked_schedule
 from .schedule import InverseTimeDecay
-from .storage import (
-    _UNSUPPORTED,
-    _give_mode_and_owner,
-    _is_mount_point,
-    format_bytes,
-    free_space,
-)
 from .threads import num_threads
 from .verification import TableInfo, Verification, differences, statistics
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]
 
 Array = Any
 """A ``zarr.Array``, whose type parameter differs between the versions of zarr."""
@@ -494,7 +483,7 @@ class Folder:
             return
         if stat.S_ISDIR(mode):
             with _descriptor(path) as descriptor:
-                if descriptor is not None and _is_mount_point(descriptor):
+                if descriptor is not None and is_mount_point(descriptor):
                     raise OSError(errno.EBUSY, "is a mount point", str(path))
             if any(path.iterdir()):
                 _check_replaceable(_kind(LocalStore(path, read_only=True)), self.name, self._force)
@@ -596,7 +585,7 @@ class Folder:
             with suppress(FileNotFoundError):
                 old = self.path.lstat()
                 if self._descriptor is not None and stat.S_ISDIR(old.st_mode):
-                    _give_mode_and_owner(self._descriptor, old)
+                    give_mode_and_owner(self._descriptor, old)
                 os.rename(self.path, self.aside)
             os.rename(self.hidden, self.path)
         except BaseException:
@@ -737,23 +726,11 @@ def _locked(folder: Path, path: Path) -> Iterator[int | None]:
             folder.mkdir()
         with _descriptor(folder, getattr(os, "O_NOFOLLOW", 0)) as descriptor:
             if descriptor is not None:
-                _lock(descriptor, path)
+                lock(descriptor)
             if descriptor is None or _is_same(descriptor, folder):
                 yield descriptor
                 return
         # Published or removed by another call between our opening it and our locking it.
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OSError(errno.EWOULDBLOCK, "being written by another call", str(path)) from None
-    except OSError as error:
-        # A network's file system locks only what is open for writing, which no folder is.
-        if error.errno not in (*_UNSUPPORTED, errno.EBADF):
-            raise
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
@@ -777,7 +754,7 @@ def _synchronise(path: Path, missing_ok: bool = False) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import io
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -22,14 +21,10 @@ import numpy.typing as npt
 from numpy.lib import format as formats
 
 from ._arguments import floating_dtype, step_range, table_path
+from ._files import UNSUPPORTED, format_bytes, free_space, give_mode_and_owner, is_mount_point, lock
 from ._pipeline import Progress, Sink, checked_schedule, piped
 from .schedule import InverseTimeDecay
 from .verification import TableInfo, Verification, inspect_table, statistics, verify_table
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["TableInfo", "Verification", "inspect_table", "save_table", "statistics", "verify_table"]
 
@@ -37,8 +32,6 @@ _CHUNK = 1 << 22
 """Bytes computed, compared or written at once."""
 _SYNC = 1 << 26
 """Bytes written between two synchronisations: Ctrl-C waits for one of them at most."""
-_UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-"""What file systems answer that can neither lock a file nor synchronise a folder."""
 
 
 def save_table(
@@ -127,12 +120,6 @@ def table_size(steps: range, dtype: np.dtype[Any]) -> int:
     return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
 
 
-def free_space(folder: str | os.PathLike[str] | int) -> int:
-    """Return the bytes free in a folder, given by its path or its descriptor."""
-    usage = shutil.disk_usage(folder)
-    return usage.free if usage.total else sys.maxsize  # some file systems do not know
-
-
 def check_target(path: Path, size: int, force: bool = False) -> int:
     """Refuse a path or a size that cannot be written, as a write would; return the free space."""
     if path.suffix == ".npy":
@@ -142,12 +129,6 @@ def check_target(path: Path, size: int, force: bool = False) -> int:
         text = f"needs {format_bytes(size)}, {format_bytes(free)} are free"
         raise OSError(errno.ENOSPC, text, str(path))
     return free
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes as people read it: ``"80.0 TB"``."""
-    power = min((len(str(count)) - 1) // 3, 6)
-    return f"{count / 1000**power:.1f} {' kMGTPE'[power]}B" if power else f"{count} bytes"
 
 
 def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
@@ -233,7 +214,7 @@ class _Partial:
             return os.open(name, flags, dir_fd=self._folder)
 
         with open(self._name, "rb", buffering=0, opener=opener) as file:
-            if _is_mount_point(file.fileno()):
+            if is_mount_point(file.fileno()):
                 raise OSError(errno.EBUSY, "is a mount point")
             magic = formats.MAGIC_PREFIX
             if not self._force and file.read(len(magic)) not in (b"", magic):
@@ -250,16 +231,9 @@ class _Partial:
             file = stack.enter_context(io.FileIO(descriptor, "r+"))
             found = os.fstat(descriptor)
             foreign = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
-            if foreign or _is_mount_point(descriptor):
+            if foreign or is_mount_point(descriptor):
                 raise OSError(errno.EEXIST, f"{self._hidden_path} is a link or not a file")
-            try:
-                if fcntl is not None:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno == errno.EWOULDBLOCK:
-                    raise OSError(error.errno, "is being written by another call") from None
-                if error.errno not in _UNSUPPORTED:
-                    raise
+            lock(descriptor)
             if self._is_hidden(file):
                 self._file = file
                 return
@@ -320,7 +294,7 @@ class _Partial:
         self._synchronise()
         old, descriptor, at = self._replaced(), self._file.fileno(), self._folder
         if old is not None:
-            _give_mode_and_owner(descriptor, old)
+            give_mode_and_owner(descriptor, old)
         if not self._is_hidden(self._file) or os.fstat(descriptor).st_size != self._size:
             raise OSError(errno.ESTALE, "the hidden file was changed by something else")
         if sys.platform == "win32":  # which does not rename an open file
@@ -331,7 +305,7 @@ class _Partial:
             if at is not None:
                 os.fsync(at)
         except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+            if error.errno not in UNSUPPORTED:
                 raise
 
     def _keep_or_discard(self, error: BaseException) -> None:
@@ -346,23 +320,3 @@ class _Partial:
                 kept = f"{format_bytes(size)} are kept in {self._hidden_path}"
                 rest = "the same call resumes, and removing that file discards them."
                 error.add_note(f"{kept}: {rest}")
-
-
-def _is_mount_point(descriptor: int) -> bool:
-    """Return whether an open file is mounted where it is, so that no rename replaces it."""
-    try:
-        name = os.readlink(b"/proc/self/fd/%d" % descriptor)
-        mounts = Path("/proc/self/mountinfo").read_bytes()
-    except OSError:  # not on Linux
-        return False
-    for character in b"\\ \t\n":
-        name = name.replace(bytes([character]), b"\\%03o" % character)
-    return any(line.split()[4] == name for line in mounts.splitlines())
-
-
-def _give_mode_and_owner(descriptor: int, old: os.stat_result) -> None:
-    """Give an open file the mode of another one and, where that is allowed, its owner."""
-    if hasattr(os, "fchown"):
-        with suppress(OSError):
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))

@@ -155,7 +155,7 @@ def _size(path: Path, steps: range, stored: np.dtype[Any]) -> int:
 
 
 def _in_bytes(count: int) -> str:
-    from ..storage import format_bytes
+    from .._files import format_bytes
 
     return format_bytes(count)
 
