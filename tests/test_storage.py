@@ -435,7 +435,7 @@ def test_disk_full_on_the_way(path: Path, pages: range, monkeypatch: Patch) -> N
         with mounted(path.parent, f"-t tmpfs -o size={4 * page}k tmpfs") as mount:
             path.write_bytes(b"")
             with monkeypatch.context() as patch:
-                patch.setattr(storage, "free_space", lambda folder: sys.maxsize)
+                patch.setattr(_files, "free_space", lambda folder: sys.maxsize)
                 with pytest.raises(OSError, match=r"No space left on device.*lr\.npy'"):
                     save(path, steps)
             assert path.read_bytes() == b""
