@@ -66,21 +66,29 @@ def connected(
         yield client
         return
     from distributed import Client
-    from distributed.comm.addressing import resolve_address
+
+    class Opened(Client):
+        def start(self, **options: Any) -> None:
+            try:
+                # Dask waits for ever for what takes a connection and says nothing.
+                super().start(**options, callback_timeout=timeout + 1)  # type: ignore[no-untyped-call]
+            except Exception:
+                # Nothing is left to be closed, which would print a traceback.
+                self.status = "closed"
+                raise
 
     address = client
     with _quiet_logs():
         try:
-            # First, since a client whose address is wrong prints a traceback when it is deleted.
-            resolve_address(address)
-            opened = Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
+            opened = Opened(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
         except OSError:
             raise TimeoutError(
                 f"no Dask scheduler answers at {address} within {timeout:g} s"
             ) from None
-        except ValueError as error:
+        except Exception as error:  # Dask checks an address by whatever fails
+            text = str(error).partition("\n")[0]
             raise ValueError(
-                f"client must be the address of a scheduler, got {address!r}: {error}"
+                f"client must be the address of a scheduler, got {address!r}: {text}"
             ) from None
         try:
             yield opened
