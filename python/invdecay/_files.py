@@ -97,6 +97,18 @@ def give_mode(descriptor: int, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
 
+@contextmanager
+def errors_naming(name: str) -> Iterator[None]:
+    """Let errors of the system name the table, rather than what is hidden beside it or nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = name
+            del error.filename2
+        raise
+
+
 # ---------------------------------------------------------------- hidden files and folders
 
 
@@ -137,7 +149,11 @@ class Hidden:
                     if made or self._is_ours():
                         yield
                         return
-                    self.remove()
+                    try:
+                        self.remove()
+                    except PermissionError as error:
+                        text = f"{self.name} belongs to another user"
+                        raise OSError(error.errno, text, str(self._path)) from None
                 # Else another call has published or removed it before it was locked here.
         raise OSError(errno.ESTALE, f"{self.name} keeps changing", str(self._path))
 

@@ -34,6 +34,7 @@ from ._arguments import floating_dtype, integer, step_range
 from ._files import (
     Hidden,
     check_space,
+    errors_naming,
     format_bytes,
     found_at,
     give_mode,
@@ -233,7 +234,7 @@ def write(target: "Target", plan: Plan, progress: Progress, reporter: str) -> No
 
 def _stored(target: "Target", plan: Plan) -> Sink[None]:
     """Write the chunks to an array."""
-    with target.opened(plan):
+    with errors_naming(target.name), target.opened(plan):
         chunk = 0
         while (values := (yield)) is not None:
             values = values.copy()  # a store in memory keeps what it is given
@@ -250,7 +251,7 @@ def is_written_by(array: Array, call: str) -> bool:
     """Return whether this process finds the array that `call` is writing."""
     try:
         found = zarr.open_array(array.store, mode="r").attrs.asdict()
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return False
     description = found.get("invdecay")
     return isinstance(description, dict) and description.get("call") == call

@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import step_range
+from ._arguments import finite, step_range
 from .schedule import InverseTimeDecay
 from .threads import num_threads
 
@@ -188,6 +188,7 @@ def to_zarr(
     from . import _cluster, _zarr
 
     plan = _zarr.Plan.of(schedule, steps, dtype, chunks)
+    timeout = finite("timeout", timeout, positive=True)
     target = _zarr.target_of(path, force)
     with _cluster.connected(client, timeout) as cluster:
         if cluster is None:

@@ -23,6 +23,7 @@ from ._arguments import floating_dtype, step_range, table_path
 from ._files import (
     Hidden,
     check_space,
+    errors_naming,
     format_bytes,
     found_at,
     give_mode,
@@ -98,7 +99,8 @@ def save_table(
     interruption (Ctrl-C, a crash, an error) a note on the exception says what is kept. The same
     call then resumes: it computes the table again, compares it with the hidden file, and writes
     from the first difference on. A replaced file keeps its mode and, where allowed, its owner.
-    Memory stays below 256 MiB whatever the length.
+    Memory stays below 256 MiB whatever the length. While Python exits, ``.npy`` files can still be
+    written, and Zarr arrays cannot, since the package zarr then starts no threads.
 
     Calls for one path exclude each other by ``flock``. File systems without it (some NFS and
     Lustre mounts) and Windows have no such lock: let only one call at a time write a path there.
@@ -146,7 +148,8 @@ def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
 
 def _stored(path: Path, header: bytes, size: int, force: bool) -> Sink[None]:
     """Write the chunks to a file."""
-    with _Partial(path, header, size, force).opened() as partial:
+    partial = _Partial(path, header, size, force)
+    with errors_naming(str(path.absolute())), partial.opened():
         while (values := (yield)) is not None:
             partial.put(values.view(np.uint8).data)
         partial.publish()
@@ -194,7 +197,7 @@ class _Partial:
         self._buffer = bytearray(_CHUNK)
 
     @contextmanager
-    def opened(self) -> Iterator["_Partial"]:
+    def opened(self) -> Iterator[None]:
         """Check what can be checked before the work; on an error say what is kept."""
         with ExitStack() as stack:
             self._name, hidden = str(self._path), hidden_path(self._path, ".partial")
@@ -210,11 +213,8 @@ class _Partial:
                 self._file = io.FileIO(self._hidden.descriptor, "r+", closefd=False)
                 self._prepare(old)
                 self.put(memoryview(self._header))
-                yield self
+                yield
             except BaseException as error:
-                if isinstance(error, OSError):
-                    error.filename = str(self._path)
-                    del error.filename2
                 with suppress(OSError):
                     self._keep_or_discard(error)
                 raise

@@ -182,7 +182,7 @@ def _progress_bar(label: str, itemsize: int, quiet: bool) -> Iterator[Progress]:
 
     console = Console(stderr=True)  # knows NO_COLOR and COLUMNS
     # Room for the ^C that a terminal shows, which would else push the bar out of reach.
-    console = Console(stderr=True, width=console.width - 2)
+    console = Console(stderr=True, width=min(console.width, 200) - 2)
     columns: list[bars.ProgressColumn] = [bars.BarColumn(None), bars.TaskProgressColumn()]
     if console.width >= 72:
         columns += [bars.DownloadColumn(), bars.TransferSpeedColumn()]
