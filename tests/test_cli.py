@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import invdecay
 import numpy as np
 import pytest
 from hypothesis import example, given
-from invdecay import InverseTimeDecay, save_table, storage
+from invdecay import InverseTimeDecay, _files, save_table, storage
 from support.faults import hidden, npy
 
 pytest.importorskip("click", reason="needs the extra invdecay[cli]")
@@ -685,7 +686,7 @@ def test_inspect(table: str, printed: Callable[[], tuple[str, str]]) -> None:
     change(table, 0, np.nan)
     change(table, 5, np.inf)
     assert main(["inspect", table]) == 0
-    size = storage.format_bytes(storage.inspect_table(table).size)
+    size = _files.format_bytes(storage.inspect_table(table).size)
     expected = {
         "path": table,
         "format": table[3:],
@@ -747,7 +748,7 @@ def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, b"")
-    size = storage.format_bytes(hidden(path).stat().st_size)
+    size = _files.format_bytes(hidden(path).stat().st_size)
     assert errors.decode() == (
         f"invdecay: interrupted. {size} are kept in {hidden(path)}: the same command resumes,"
         " and removing that file discards them\n"
@@ -760,25 +761,28 @@ def test_interrupt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 AT_AN_IMPORT = """
-import sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit it ignored
 from invdecay.cli import main
 
 class Interrupting:
     def find_spec(self, name, path, target=None):
         if name == sys.argv[1]:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupting())
-sys.exit(main(sys.argv[2:]))
+sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("module", ["click", "rich", "invdecay.cli._tables", "invdecay.storage"])
+@pytest.mark.parametrize(
+    "module", ["click", "numpy", "rich", "invdecay.cli._tables", "invdecay.storage"]
+)
 def test_interrupt_while_modules_are_imported(module: str) -> None:
+    """One line, from the first module on."""
+    program = AT_AN_IMPORT.replace("sys.argv[1]", repr(module))
     ended = subprocess.run(
-        [sys.executable, "-c", AT_AN_IMPORT, module, *TABLE.split()],
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", program, *TABLE.split()], capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (130, "", 1)
     assert ended.stderr.startswith("invdecay: interrupted")
@@ -823,16 +827,25 @@ def test_a_cluster(cluster: Any, folder: Path, printed: Callable[[], tuple[str, 
         ("tcp://127.0.0.1:1", "no Dask scheduler answers at tcp://127.0.0.1:1 within 0.5 s"),
         ("nonsense://x", "--scheduler must be the address of a scheduler, got 'nonsense://x'"),
         ("localhost", "--scheduler must be the address of a scheduler, got 'localhost'"),
+        ("inproc://1.2.3.4/5/6", "--scheduler must be the address of a scheduler, got 'inproc"),
+        ("inproc://", "--scheduler must be the address of a scheduler, got 'inproc://'"),
+        ("tls://127.0.0.1:1", "--scheduler must be the address of a scheduler, got 'tls"),
+        ("ucx://127.0.0.1:1", "--scheduler must be the address of a scheduler, got 'ucx"),
+        ("", "--scheduler must be the address of a scheduler, got ''"),
+        ("SILENT", "no Dask scheduler answers at tcp://127.0.0.1:"),
     ],
 )
 def test_an_address_without_a_scheduler(address: str, message: str) -> None:
     """At most a line, also of Dask's own at exit."""
     pytest.importorskip("distributed", reason="needs the extra invdecay[dask]")
     pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
+    listener = socket.create_server(("127.0.0.1", 0))  # it takes connections and says nothing
+    address = address.replace("SILENT", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
     options = ["--steps=9", "--timeout=0.5", "--scheduler", address]
     ended = subprocess.run(
         [*RUN, "precompute", *SCHEDULE, *options, "lr.zarr"], capture_output=True, text=True
     )
+    listener.close()
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"invdecay: error: {message}")
     assert ended.stderr.count("\n") == 1

@@ -16,7 +16,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from invdecay import InverseTimeDecay, save_table, storage
+from invdecay import InverseTimeDecay, _files, save_table, storage
 from support.cases import every
 from support.faults import (
     CHUNK,
@@ -147,11 +147,11 @@ def test_what_platforms_lack(path: Path, lack: str, monkeypatch: Patch) -> None:
 
     if lack == "POSIX":
         monkeypatch.setattr(os, "supports_dir_fd", set())
-        monkeypatch.setattr(storage, "fcntl", None)
+        monkeypatch.setattr(_files, "fcntl", None)
         for name in "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod", "posix_fadvise":
             monkeypatch.delattr(os, name)
     else:
-        monkeypatch.setattr(storage.fcntl, "flock", unsupported)
+        monkeypatch.setattr(_files.fcntl, "flock", unsupported)
         monkeypatch.setattr(os, "fsync", unsupported)
     path.write_bytes(OLD)
     interrupted(path, 5)
@@ -269,7 +269,7 @@ def test_missing_permissions(path: Path) -> None:
 
 def test_free_space(path: Path) -> None:
     """Both figures are named; what the hidden file holds already counts."""
-    assert not Path("/proc").is_dir() or storage.free_space("/proc") == sys.maxsize  # unknown
+    assert not Path("/proc").is_dir() or _files.free_space("/proc") == sys.maxsize  # unknown
     needs = {10**13: "80.0 TB", 10**17: "800.0 PB", 2**63 - 1: "73.8 EB"}
     for steps, needed in needs.items():
         refused(path, OSError, rf"Errno 28\] needs {needed}, .*B are free", steps=steps)
@@ -435,7 +435,7 @@ def test_disk_full_on_the_way(path: Path, pages: range, monkeypatch: Patch) -> N
         with mounted(path.parent, f"-t tmpfs -o size={4 * page}k tmpfs") as mount:
             path.write_bytes(b"")
             with monkeypatch.context() as patch:
-                patch.setattr(storage, "free_space", lambda folder: sys.maxsize)
+                patch.setattr(_files, "free_space", lambda folder: sys.maxsize)
                 with pytest.raises(OSError, match=r"No space left on device.*lr\.npy'"):
                     save(path, steps)
             assert path.read_bytes() == b""
@@ -498,14 +498,14 @@ def test_second_writer_is_refused(path: Path) -> None:
 
 def test_lock_won_on_a_file_just_published(path: Path, monkeypatch: Patch) -> None:
     """A writer that opened the hidden file before it became the table leaves the table alone."""
-    flock = storage.fcntl.flock
+    flock = _files.fcntl.flock
 
     def lose_the_race(*args: Any) -> None:
-        monkeypatch.setattr(storage.fcntl, "flock", flock)
+        monkeypatch.setattr(_files.fcntl, "flock", flock)
         save(path, STEPS)
         flock(*args)
 
-    monkeypatch.setattr(storage.fcntl, "flock", lose_the_race)
+    monkeypatch.setattr(_files.fcntl, "flock", lose_the_race)
     save(path, range(9))
     assert_only_the_table(path, npy(SCHEDULE, range(9)))
 

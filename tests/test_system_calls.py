@@ -62,6 +62,7 @@ def prepare(path: Path, kind: str) -> bytes | None:
     if kind == "afresh":
         return None
     path.write_bytes(OLD)
+    path.chmod(0o640)
     if kind == "resumed":
 
         def stop(done: int, total: int) -> None:

@@ -21,7 +21,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from invdecay import InverseTimeDecay, save_table, storage
+from invdecay import InverseTimeDecay, _files, save_table, storage
+from support import arrays
+from support.arrays import Stop, hidden, inodes, inspect, stop_after, verify
+from support.faults import mounted
 
 zarr: Any = pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
 pytest.importorskip("dask.array", reason="needs the extra invdecay[dask]")
@@ -50,23 +53,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lr.zarr"
 
 
-class Stop(Exception):
-    """Raised by a test from within a call."""
-
-
-def stop_after(chunks: int, error: type[BaseException] = Stop) -> Callable[[int, int], None]:
-    """Return a progress callback that raises once so many chunks are written."""
-    calls = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == chunks:
-            raise error
-
-    return progress
-
-
 def interrupted(path: Any, chunks: int, schedule: InverseTimeDecay = SCHEDULE) -> BaseException:
     """Leave behind what an interruption after so many chunks leaves; return its error."""
     with pytest.raises(Stop) as caught:
@@ -74,26 +60,9 @@ def interrupted(path: Any, chunks: int, schedule: InverseTimeDecay = SCHEDULE) -
     return caught.value
 
 
-def hidden(path: Path) -> list[Path]:
-    """Return what is beside the path."""
-    return [entry for entry in path.parent.iterdir() if entry != path]
-
-
-def files(folder: Path) -> dict[str, int]:
-    """Return the inode of each file below a folder: a file that is written anew has another."""
-    found = {entry: entry.stat().st_ino for entry in folder.rglob("*") if entry.is_file()}
-    return {str(entry.relative_to(folder)): inode for entry, inode in found.items()}
-
-
 def check(path: Any, schedule: InverseTimeDecay = SCHEDULE, steps: range = STEPS) -> None:
     """Check every bit of an array, and that nothing is left beside it."""
-    array = zarr.open_array(path, mode="r")
-    out = np.empty(len(steps), array.dtype)
-    assert array[:].tobytes() == schedule.precompute(steps, out=out).tobytes()
-    assert array.attrs["invdecay"]["complete"] is True
-    if isinstance(path, Path):
-        assert hidden(path) == []
-        assert set(files(path)) == {"zarr.json", *(f"c/{i}" for i in range(array.nchunks))}
+    arrays.check(path, schedule, steps)
 
 
 @pytest.fixture
@@ -103,9 +72,9 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     store_chunk = _zarr.store_chunk
 
     def spied(*args: Any) -> Any:
-        stored = store_chunk(*args)
-        chunks.append((stored.chunk, stored.written))
-        return stored
+        written = store_chunk(*args)
+        chunks.append((args[2], written))
+        return written
 
     monkeypatch.setattr(_zarr, "store_chunk", spied)
     return chunks
@@ -158,7 +127,7 @@ def test_any_range_and_any_chunks(start: int, step: int, length: int, chunks: in
     array = zarr.open_array(store, mode="r")
     assert array.chunks == (chunks,)
     assert array[:].tobytes() == table.tobytes()
-    assert _zarr.verify(store).equal
+    assert verify(store).equal
     if length:
         assert range(*array.attrs["invdecay"]["steps"]) == steps
 
@@ -194,7 +163,7 @@ def test_chunks_of_nothing_but_nan_are_written(path: Path) -> None:
     with np.errstate(all="ignore"):
         to_zarr(schedule, path, range(10, 3000))
     assert np.isnan(zarr.open_array(path, mode="r")[:]).all()
-    assert len(files(path / "c")) == 3
+    assert len(inodes(path / "c")) == 3
     assert storage.verify_table(path).equal
     assert storage.inspect_table(path).complete
 
@@ -303,9 +272,9 @@ def test_a_store_in_place_says_when_it_is_complete(unnamed: Any) -> None:
     assert storage_complete(unnamed)
     interrupted(unnamed, 3, OTHER)
     assert not storage_complete(unnamed)
-    assert not _zarr.inspect(unnamed).complete
-    with pytest.raises(OSError, match="is not complete"):
-        _zarr.verify(unnamed)
+    assert not inspect(unnamed).complete
+    with pytest.raises(ValueError, match="is not complete"):
+        verify(unnamed)
 
 
 def storage_complete(store: Any) -> bool:
@@ -320,7 +289,7 @@ def test_a_second_call_takes_a_store_in_place_over(unnamed: Any) -> None:
 
     with pytest.raises(OSError, match=r"is not there|another call"):
         to_zarr(SCHEDULE, unnamed, STEPS, progress=progress)
-    assert _zarr.inspect(unnamed).schedule == {**OTHER.get_config(), "dtype": "float64"}
+    assert inspect(unnamed).schedule == {**OTHER.get_config(), "dtype": "float64"}
 
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -355,13 +324,13 @@ def test_resuming_writes_only_what_is_missing(
     error = interrupted(path, chunks)
     (left,) = hidden(path)
     assert f"kept in {left}: the same call resumes" in error.__notes__[0]
-    before = files(left)
+    before = inodes(left)
     kept = {int(name[2:]) for name in before if name.startswith("c/")}
     assert len(kept) >= chunks
     writes.clear()
     to_zarr(SCHEDULE, path, STEPS)
     assert sorted(writes) == [(chunk, chunk not in kept) for chunk in range(CHUNKS)]
-    after = files(path)
+    after = inodes(path)
     assert {name: after[name] for name in before if name != "zarr.json"} == {
         name: inode for name, inode in before.items() if name != "zarr.json"
     }
@@ -369,7 +338,7 @@ def test_resuming_writes_only_what_is_missing(
 
 
 def test_an_error_before_the_first_chunk_leaves_nothing(path: Path) -> None:
-    with mock.patch.object(_zarr, "_rates", side_effect=Stop), pytest.raises(Stop):
+    with mock.patch.object(InverseTimeDecay, "_fill", side_effect=Stop), pytest.raises(Stop):
         to_zarr(SCHEDULE, path, STEPS)
     assert os.listdir(path.parent) == []
 
@@ -419,7 +388,7 @@ def test_planted_links_are_not_followed(path: Path, tmp_path: Path) -> None:
     (left / "c").symlink_to(elsewhere)
     to_zarr(SCHEDULE, path, STEPS)
     assert list(elsewhere.iterdir()) == []
-    assert _zarr.verify(path).equal
+    assert verify(path).equal
     interrupted(path, 3, OTHER)
     left = next(entry for entry in hidden(path) if entry != elsewhere)
     shutil.rmtree(left)
@@ -427,7 +396,7 @@ def test_planted_links_are_not_followed(path: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
         to_zarr(OTHER, path, STEPS)
     assert list(elsewhere.iterdir()) == []
-    assert _zarr.verify(path, SCHEDULE).equal
+    assert verify(path, SCHEDULE, None).equal
 
 
 @pytest.mark.parametrize(
@@ -521,7 +490,7 @@ def test_any_failing_system_call_leaves_the_old_or_the_new(
             else:
                 complete = True
         if complete:
-            assert _zarr.verify(path, SCHEDULE, range(3, 2000)).equal
+            assert verify(path, SCHEDULE, range(3, 2000)).equal
         elif old:
             check_bits(path, OTHER)
         else:
@@ -574,7 +543,7 @@ def test_ctrl_c(path: Path, writes: list[tuple[int, bool]]) -> None:
     assert "the same call resumes" in error
     check_bits(path, OTHER)
     (left,) = hidden(path)
-    kept = len(files(left / "c"))
+    kept = len(inodes(left / "c"))
     assert 4 <= kept < CHUNKS
     to_zarr(SCHEDULE, path, STEPS)
     assert sum(not written for _, written in writes) == kept
@@ -647,13 +616,13 @@ def test_two_writers_exclude_each_other(path: Path) -> None:
 
 def test_file_systems_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two calls for one array: the second one takes over, or the first one finishes it."""
-    if _zarr.fcntl is None:
+    if _files.fcntl is None:
         pytest.skip("no locks on this platform")
 
     def unsupported(descriptor: int, operation: int) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
-    monkeypatch.setattr(_zarr.fcntl, "flock", unsupported)
+    monkeypatch.setattr(_files.fcntl, "flock", unsupported)
 
     def progress(done: int, total: int) -> None:
         if done == 3 * 512:
@@ -702,7 +671,7 @@ def test_a_changed_working_directory(path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(path.parent)
     returned = to_zarr(SCHEDULE, "lr.zarr", STEPS, progress=lambda *_: os.chdir(elsewhere))
     assert returned == path
-    assert _zarr.verify(path).equal
+    assert verify(path).equal
     assert list(elsewhere.iterdir()) == []
 
 
@@ -852,11 +821,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("needs to mount a file system")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(disk, "-t tmpfs -o size=1m tmpfs"):
+        yield disk
 
 
 def test_a_full_disk(
@@ -867,7 +833,7 @@ def test_a_full_disk(
     filler = small_disk / "filler"
     filler.write_bytes(bytes((1 << 20) - (100 << 10)))
     with monkeypatch.context() as patched:
-        patched.setattr(_zarr.Folder, "_check_space", lambda self, plan: None)
+        patched.setattr(_files, "free_space", lambda folder: sys.maxsize)
         with pytest.raises(OSError, match="No space left") as caught:
             to_zarr(SCHEDULE, path, STEPS)
     assert caught.value.errno == errno.ENOSPC
@@ -997,7 +963,7 @@ def test_inspect(path: Path) -> None:
 def test_inspect_an_unfinished_array(path: Path) -> None:
     interrupted(path, 5)
     (left,) = hidden(path)
-    info = _zarr.inspect(left)
+    info = inspect(left)
     assert not info.complete
     assert info.nan > 0
     assert info.steps == STEPS

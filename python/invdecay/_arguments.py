@@ -357,6 +357,11 @@ def table_path(path: Any) -> Path:
         target = Path(path)
     except TypeError:
         raise TypeError(f"path must be a string or a path, got {path!r}") from None
+    text = os.fspath(path)
+    if "://" in text:
+        raise ValueError(f"path must be a path, not a URL, got {text!r}")
     if target.suffix not in (".npy", ".zarr"):
-        raise ValueError(f"path must end in .npy or .zarr, got {os.fspath(path)!r}")
+        raise ValueError(f"path must end in .npy or .zarr, got {text!r}")
+    if "\0" in text:
+        raise ValueError(f"path must not hold a null character, got {text!r}")
     return target

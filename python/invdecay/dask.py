@@ -1,35 +1,20 @@
 """Tables as Dask arrays, and tables that a Dask cluster writes, for lengths past one machine."""
 
-import errno
-import logging
-import os
-import queue
-import time
-import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from ._arguments import step_range
+from ._arguments import finite, step_range
 from .schedule import InverseTimeDecay
 from .threads import num_threads
 
 if TYPE_CHECKING:
     import distributed
 
-    from ._zarr import Target
-
 __all__ = ["precompute", "to_zarr"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def precompute(schedule: InverseTimeDecay, steps: int | range, *, chunks: Any = "auto") -> da.Array:
@@ -200,268 +185,14 @@ def to_zarr(
     ...     array[:], array.attrs["invdecay"]["steps"]
     (array([0.1       , 0.05      , 0.03333333, 0.025     ]), [0, 4000, 1000])
     """
-    from zarr.storage import MemoryStore
-
-    from . import _zarr
+    from . import _cluster, _zarr
 
     plan = _zarr.Plan.of(schedule, steps, dtype, chunks)
+    timeout = finite("timeout", timeout, positive=True)
     target = _zarr.target_of(path, force)
-    with _connected(client, timeout) as cluster:
+    with _cluster.connected(client, timeout) as cluster:
         if cluster is None:
-            _zarr.write(target, plan, _zarr.in_threads, progress, "to_zarr")
+            _zarr.write(target, plan, progress, "to_zarr")
         else:
-            if isinstance(path, MemoryStore):
-                raise ValueError("path is a store in memory, which workers do not share")
-            workers = _Workers(cluster, timeout, target)
-            workers.wait_for_one()
-            workers.check_packages()
-            _zarr.write(target, plan, workers.run, progress, "to_zarr", elsewhere=True)
+            _cluster.Workers(cluster, timeout, target).write(plan, progress, "to_zarr")
     return target.path if isinstance(target, _zarr.Folder) else path
-
-
-@contextmanager
-def _connected(
-    client: "distributed.Client | str | None", timeout: float
-) -> Iterator["distributed.Client | None"]:
-    """Yield a client that is open; None where the work is to be done here."""
-    if client is None:
-        try:
-            from distributed import Client
-        except ModuleNotFoundError:
-            yield None
-            return
-        try:
-            client = Client.current()  # type: ignore[no-untyped-call]
-        except ValueError:
-            yield None
-            return
-    if not isinstance(client, str):
-        if getattr(client, "asynchronous", True):
-            raise TypeError(f"client must be a synchronous Dask client, got {client!r}")
-        yield client
-        return
-    from distributed import Client
-    from distributed.comm.addressing import resolve_address
-
-    address = client
-    with _quiet_logs():
-        try:
-            # First, since a client whose address is wrong prints a traceback when it is deleted.
-            resolve_address(address)
-            opened = Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call]
-        except OSError:
-            raise TimeoutError(
-                f"no Dask scheduler answers at {address} within {timeout:g} s"
-            ) from None
-        except ValueError as error:
-            raise ValueError(
-                f"client must be the address of a scheduler, got {address!r}: {error}"
-            ) from None
-        try:
-            yield opened
-        finally:
-            with suppress(Exception):
-                opened.close(timeout=2)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """Keep Dask's log of lost connections off the terminal; what matters is raised."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-_LOGGERS = "distributed.client", "distributed.core", "distributed.comm", "distributed.batched"
-
-
-class _Workers:
-    """The workers of a cluster, and how they are asked to write the chunks of one array."""
-
-    def __init__(self, client: Any, timeout: float, target: "Target") -> None:
-        self.client = client
-        self.timeout = timeout
-        self.target = target
-        self.address = self.client.scheduler.address
-
-    @contextmanager
-    def _talking(self) -> Iterator[None]:
-        """Turn Dask's errors of a lost connection into one."""
-        from distributed.comm.core import CommClosedError
-
-        try:
-            yield
-        except (CancelledError, CommClosedError):
-            raise ConnectionError(f"the Dask scheduler at {self.address} is lost") from None
-
-    def wait_for_one(self) -> None:
-        """Wait for a worker by giving it work, since adaptive clusters start none without."""
-        with self._talking():
-            future = self.client.submit(int, pure=False)
-            try:
-                future.result(timeout=self.timeout)
-            except TimeoutError:
-                raise self._no_worker() from None
-            finally:
-                future.release()
-
-    def _no_worker(self) -> TimeoutError:
-        return TimeoutError(
-            f"the Dask cluster at {self.address} has had no worker for {self.timeout:g} s"
-        )
-
-    def check_packages(self) -> None:
-        """Check that each worker has what it needs, before a task makes it fail."""
-        from . import __version__
-
-        with self._talking():
-            found = self.client.run(_version_probe(), on_error="return")
-        for worker, versions in found.items():
-            if isinstance(versions, Exception):
-                raise OSError(f"the worker {worker} cannot be asked for its packages: {versions}")
-            missing = [name for name, version in versions.items() if version is None]
-            if missing:
-                raise OSError(
-                    f"the worker {worker} has no {missing[0]}, which must be installed there"
-                )
-            if versions["invdecay"] != __version__:
-                warnings.warn(
-                    f"the worker {worker} has invdecay {versions['invdecay']}, and this is"
-                    f" {__version__}; the rates are the same bit for bit",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-
-    def _check_sharing(self) -> None:
-        """Check that each worker finds the array, before any of them computes."""
-        from ._zarr import is_written_by
-
-        found = self.client.run(
-            is_written_by, self.target.array, self.target.call, on_error="return"
-        )
-        for worker, answer in found.items():
-            if isinstance(answer, Exception):
-                raise OSError(f"the worker {worker} cannot look for the array: {answer}")
-            if not answer:
-                raise self._not_shared(worker)
-
-    def _not_shared(self, worker: str) -> OSError:
-        text = f"is not shared with the worker {worker}; choose a folder that all workers see"
-        return FileNotFoundError(errno.ENOENT, text, self.target.name)
-
-    def run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
-        """Apply a function on the workers; yield the results as they come."""
-        with self._talking():
-            self._check_sharing()
-            yield from self._run(function, arguments)
-
-    def _run(self, function: Callable[[T], R], arguments: Iterable[T]) -> Generator[R, None, None]:
-        arguments = iter(arguments)
-        pending: set[Any] = set()
-        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        seen = time.monotonic()
-        try:
-            while True:
-                # A few tasks for each thread: the client's memory and Ctrl-C depend on it.
-                room = max(1, 4 * sum(self.client.nthreads().values())) - len(pending)
-                for argument in islice(arguments, max(0, room)):
-                    future = self.client.submit(_attempt, function, argument, pure=False)
-                    future.add_done_callback(done.put)
-                    pending.add(future)
-                if not pending:
-                    return
-                try:
-                    future = done.get(timeout=1)
-                except queue.Empty:
-                    if self.client.nthreads():
-                        seen = time.monotonic()
-                    elif time.monotonic() - seen > self.timeout:
-                        raise self._no_worker() from None
-                    continue
-                seen = time.monotonic()
-                pending.discard(future)
-                yield self._result(future)
-        finally:
-            with suppress(Exception):
-                self.client.cancel(list(pending), force=True)
-
-    def _result(self, future: Any) -> Any:
-        """Return a task's result, or raise one error that says what to do."""
-        from distributed import KilledWorker
-
-        from ._zarr import is_written_by
-
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            raise ConnectionError(
-                f"workers of the Dask cluster at {self.address} die again and again"
-            )
-        if error is not None:
-            raise OSError(f"a task on the Dask cluster at {self.address} failed: {error!r}")
-        result = future.result()
-        if not isinstance(result, _Failure):
-            return result
-        if result.not_found:
-            if is_written_by(self.target.array, self.target.call):
-                raise self._not_shared(result.worker)
-            raise OSError(errno.ESTALE, "was removed or written by another call", self.target.name)
-        if result.number is not None:
-            raise OSError(result.number, result.text, self.target.name)
-        raise OSError(f"a task on the worker {result.worker} failed: {result.text}")
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """Why a task has failed, in plain values.
-
-    Dask's client waits for ever for an exception that it cannot unpickle, and workers log each
-    exception with its traceback.
-    """
-
-    worker: str
-    number: int | None  # errno
-    text: str
-    not_found: bool
-
-
-def _attempt(function: Callable[[T], R], argument: T) -> R | _Failure:
-    """Return a task's result, or why it has failed."""
-    try:
-        return function(argument)
-    except Exception as error:
-        from distributed import get_worker
-
-        from ._zarr import NotFoundThereError
-
-        number = error.errno if isinstance(error, OSError) else None
-        text = repr(error) if number is None else os.strerror(number)
-        worker = get_worker().address
-        return _Failure(worker, number, text, isinstance(error, NotFoundThereError))
-
-
-def _version_probe() -> Callable[[], dict[str, str | None]]:
-    """Return a function that is sent whole, because a worker may have no invdecay to find it in."""
-
-    def versions() -> dict[str, str | None]:
-        import importlib
-
-        found: dict[str, str | None] = {}
-        for name in ("invdecay", "zarr"):
-            try:
-                module = importlib.import_module(name)
-            except ImportError:
-                found[name] = None
-                continue
-            try:
-                found[name] = module.__version__
-            except (AttributeError, ImportError):
-                found[name] = "unknown"
-        return found
-
-    return versions

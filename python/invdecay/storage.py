@@ -6,10 +6,8 @@ table resumes by computing each chunk again and comparing it with the hidden fil
 """
 
 import errno
-import hashlib
 import io
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -22,14 +20,21 @@ import numpy.typing as npt
 from numpy.lib import format as formats
 
 from ._arguments import floating_dtype, step_range, table_path
+from ._files import (
+    Hidden,
+    check_space,
+    errors_naming,
+    format_bytes,
+    found_at,
+    give_mode,
+    give_mode_and_owner,
+    hidden_path,
+    is_mount_point,
+    synchronise,
+)
 from ._pipeline import Progress, Sink, checked_schedule, piped
 from .schedule import InverseTimeDecay
 from .verification import TableInfo, Verification, inspect_table, statistics, verify_table
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["TableInfo", "Verification", "inspect_table", "save_table", "statistics", "verify_table"]
 
@@ -37,8 +42,6 @@ _CHUNK = 1 << 22
 """Bytes computed, compared or written at once."""
 _SYNC = 1 << 26
 """Bytes written between two synchronisations: Ctrl-C waits for one of them at most."""
-_UNSUPPORTED = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-"""What file systems answer that can neither lock a file nor synchronise a folder."""
 
 
 def save_table(
@@ -96,7 +99,8 @@ def save_table(
     interruption (Ctrl-C, a crash, an error) a note on the exception says what is kept. The same
     call then resumes: it computes the table again, compares it with the hidden file, and writes
     from the first difference on. A replaced file keeps its mode and, where allowed, its owner.
-    Memory stays below 256 MiB whatever the length.
+    Memory stays below 256 MiB whatever the length. While Python exits, ``.npy`` files can still be
+    written, and Zarr arrays cannot, since the package zarr then starts no threads.
 
     Calls for one path exclude each other by ``flock``. File systems without it (some NFS and
     Lustre mounts) and Windows have no such lock: let only one call at a time write a path there.
@@ -127,27 +131,11 @@ def table_size(steps: range, dtype: np.dtype[Any]) -> int:
     return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
 
 
-def free_space(folder: str | os.PathLike[str] | int) -> int:
-    """Return the bytes free in a folder, given by its path or its descriptor."""
-    usage = shutil.disk_usage(folder)
-    return usage.free if usage.total else sys.maxsize  # some file systems do not know
-
-
 def check_target(path: Path, size: int, force: bool = False) -> int:
     """Refuse a path or a size that cannot be written, as a write would; return the free space."""
     if path.suffix == ".npy":
-        _Partial(path, b"", size, force)._replaced()
-    free = free_space(path.parent)
-    if size > free:
-        text = f"needs {format_bytes(size)}, {format_bytes(free)} are free"
-        raise OSError(errno.ENOSPC, text, str(path))
-    return free
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes as people read it: ``"80.0 TB"``."""
-    power = min((len(str(count)) - 1) // 3, 6)
-    return f"{count / 1000**power:.1f} {' kMGTPE'[power]}B" if power else f"{count} bytes"
+        _check_replaced(str(path), path.parent, None, force)
+    return check_space(path.parent, size, path)
 
 
 def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
@@ -160,13 +148,36 @@ def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
 
 def _stored(path: Path, header: bytes, size: int, force: bool) -> Sink[None]:
     """Write the chunks to a file."""
-    with _Partial(path, header, size, force).opened() as partial:
+    partial = _Partial(path, header, size, force)
+    with errors_naming(str(path.absolute())), partial.opened():
         while (values := (yield)) is not None:
             partial.put(values.view(np.uint8).data)
         partial.publish()
 
 
-# ---------------------------------------------------------------- the hidden file
+def _check_replaced(
+    name: str, parent: Path, folder: int | None, force: bool
+) -> os.stat_result | None:
+    """Return the file to replace, None without one; refuse what is not to be replaced."""
+    found = found_at(name, parent, folder)
+    if found is None:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EISDIR, "is a folder", name)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EEXIST, "exists and is not a regular file", name)
+
+    def opener(name: str, flags: int) -> int:
+        # By force a file is replaced that this user may not read.
+        return os.open(name, getattr(os, "O_PATH", flags) if force else flags, dir_fd=folder)
+
+    with open(name, "rb", buffering=0, opener=opener) as file:
+        if is_mount_point(file.fileno()):
+            raise OSError(errno.EBUSY, "is a mount point", name)
+        magic = formats.MAGIC_PREFIX
+        if not force and file.read(len(magic)) not in (b"", magic):
+            raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it", name)
+    return found
 
 
 class _Partial:
@@ -175,7 +186,6 @@ class _Partial:
     Its folder is opened once and everything is relative to it, where the platform can do so.
     """
 
-    _file: io.FileIO
     _folder: int | None = None
     _end = _synced = 0  # bytes that are right, and those of them known to be on disk
     _resuming = True
@@ -184,106 +194,42 @@ class _Partial:
     def __init__(self, path: Path, header: bytes, size: int, force: bool) -> None:
         self._path, self._parent = path.absolute(), path.parent
         self._header, self._size, self._force = header, size, force
-        # Not the table's own name and more, which a file system may find too long.
-        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-        self._hidden_path = self._path.with_name(f".invdecay-{digest}.partial")
-        self._name, self._hidden = str(self._path), str(self._hidden_path)
         self._buffer = bytearray(_CHUNK)
 
     @contextmanager
-    def opened(self) -> Iterator["_Partial"]:
+    def opened(self) -> Iterator[None]:
         """Check what can be checked before the work; on an error say what is kept."""
         with ExitStack() as stack:
+            self._name, hidden = str(self._path), hidden_path(self._path, ".partial")
             if os.open in os.supports_dir_fd:
                 self._folder = os.open(self._parent, os.O_RDONLY | os.O_DIRECTORY)
                 stack.callback(os.close, self._folder)
-                self._name, self._hidden = self._path.name, self._hidden_path.name
+                self._name, hidden = self._path.name, Path(hidden.name)
+            self._hidden = Hidden(str(hidden), self._path, self._folder)
             try:
-                old = self._replaced()
-                self._open(stack)
+                old = self._check_path()
+                stack.enter_context(self._hidden.opened())
+                assert self._hidden.descriptor is not None
+                self._file = io.FileIO(self._hidden.descriptor, "r+", closefd=False)
                 self._prepare(old)
                 self.put(memoryview(self._header))
-                yield self
+                yield
             except BaseException as error:
-                if isinstance(error, OSError):
-                    error.filename = str(self._path)
-                    del error.filename2
                 with suppress(OSError):
                     self._keep_or_discard(error)
                 raise
 
-    def _replaced(self) -> os.stat_result | None:
-        """Return the file to replace, None without one; refuse what is not to be replaced."""
-        try:
-            entry = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
-            found = os.stat(self._name, dir_fd=self._folder)
-        except FileNotFoundError:  # a link to nothing is replaced too
-            return None
-        if stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EISDIR, "is a folder")
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EEXIST, "exists and is not a regular file")
-        folder = os.stat(self._parent if self._folder is None else self._folder)
-        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, entry.st_uid):
-            raise OSError(errno.EPERM, "belongs to another user, in a folder with a sticky bit")
-
-        def opener(name: str, flags: int) -> int:
-            # By force a file is replaced that this user may not read.
-            flags = getattr(os, "O_PATH", flags) if self._force else flags
-            return os.open(name, flags, dir_fd=self._folder)
-
-        with open(self._name, "rb", buffering=0, opener=opener) as file:
-            if _is_mount_point(file.fileno()):
-                raise OSError(errno.EBUSY, "is a mount point")
-            magic = formats.MAGIC_PREFIX
-            if not self._force and file.read(len(magic)) not in (b"", magic):
-                raise OSError(errno.EEXIST, "exists and is not a .npy file; force replaces it")
-        return found
-
-    def _open(self, stack: ExitStack) -> None:
-        """Open the hidden file, made if missing, never through a link, for this call alone."""
-        # Appending, so that a file which something else cut or extended ends with a wrong size.
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
-        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        for _ in range(9):
-            descriptor = os.open(self._hidden, flags, 0o666, dir_fd=self._folder)
-            file = stack.enter_context(io.FileIO(descriptor, "r+"))
-            found = os.fstat(descriptor)
-            foreign = not stat.S_ISREG(found.st_mode) or found.st_nlink > 1
-            if foreign or _is_mount_point(descriptor):
-                raise OSError(errno.EEXIST, f"{self._hidden_path} is a link or not a file")
-            try:
-                if fcntl is not None:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno == errno.EWOULDBLOCK:
-                    raise OSError(error.errno, "is being written by another call") from None
-                if error.errno not in _UNSUPPORTED:
-                    raise
-            if self._is_hidden(file):
-                self._file = file
-                return
-            # Published or removed by another call between our opening it and our locking it.
-        raise OSError(errno.ESTALE, f"{self._hidden_path} keeps changing")
-
-    def _is_hidden(self, file: io.FileIO) -> bool:
-        """Return whether the hidden name is that of an open file."""
-        try:
-            named = os.stat(self._hidden, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(os.fstat(file.fileno()), named)
+    def _check_path(self) -> os.stat_result | None:
+        return _check_replaced(self._name, self._parent, self._folder, self._force)
 
     def _prepare(self, old: os.stat_result | None) -> None:
         """Check that there is space, and let nobody read more than the old table meanwhile."""
         found = os.fstat(self._file.fileno())
         held = found.st_blocks * 512 if hasattr(found, "st_blocks") else found.st_size
-        free = free_space(self._parent if self._folder is None else self._folder)
-        if self._size - held > free:
-            needs = format_bytes(self._size - held)
-            raise OSError(errno.ENOSPC, f"needs {needs}, {format_bytes(free)} are free")
-        if old is not None and hasattr(os, "fchmod"):
-            os.fchmod(self._file.fileno(), old.st_mode & 0o777 | 0o600)
+        folder = self._parent if self._folder is None else self._folder
+        check_space(folder, self._size - held, self._path)
+        if old is not None:
+            give_mode(self._file.fileno(), old.st_mode & 0o777 | 0o600)
 
     def put(self, data: memoryview) -> None:
         """Compare the next bytes of the table with those of the file, or write them."""
@@ -318,51 +264,27 @@ class _Partial:
         if self._resuming:
             self._file.truncate(self._end)
         self._synchronise()
-        old, descriptor, at = self._replaced(), self._file.fileno(), self._folder
+        old, descriptor, at = self._check_path(), self._file.fileno(), self._folder
         if old is not None:
-            _give_mode_and_owner(descriptor, old)
-        if not self._is_hidden(self._file) or os.fstat(descriptor).st_size != self._size:
+            give_mode_and_owner(descriptor, old)
+        if not self._hidden.is_there() or os.fstat(descriptor).st_size != self._size:
             raise OSError(errno.ESTALE, "the hidden file was changed by something else")
         if sys.platform == "win32":  # which does not rename an open file
-            self._file.close()
-        os.replace(self._hidden, self._name, src_dir_fd=at, dst_dir_fd=at)
+            self._hidden.close()
+        os.replace(self._hidden.name, self._name, src_dir_fd=at, dst_dir_fd=at)
         self._published = True
-        try:
-            if at is not None:
-                os.fsync(at)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
+        if at is not None:
+            synchronise(at)
 
     def _keep_or_discard(self, error: BaseException) -> None:
         """Remove a hidden file that holds nothing; else say where it is."""
         if self._published:
             error.add_note(f"{self._path} is complete.")
-        elif hasattr(self, "_file") and self._is_hidden(self._file):
+        elif hasattr(self, "_file") and self._hidden.is_there():
             size = os.fstat(self._file.fileno()).st_size
             if size <= len(self._header):
-                os.unlink(self._hidden, dir_fd=self._folder)
+                self._hidden.remove()
             else:
-                kept = f"{format_bytes(size)} are kept in {self._hidden_path}"
+                kept = f"{format_bytes(size)} are kept in {hidden_path(self._path, '.partial')}"
                 rest = "the same call resumes, and removing that file discards them."
                 error.add_note(f"{kept}: {rest}")
-
-
-def _is_mount_point(descriptor: int) -> bool:
-    """Return whether an open file is mounted where it is, so that no rename replaces it."""
-    try:
-        name = os.readlink(b"/proc/self/fd/%d" % descriptor)
-        mounts = Path("/proc/self/mountinfo").read_bytes()
-    except OSError:  # not on Linux
-        return False
-    for character in b"\\ \t\n":
-        name = name.replace(bytes([character]), b"\\%03o" % character)
-    return any(line.split()[4] == name for line in mounts.splitlines())
-
-
-def _give_mode_and_owner(descriptor: int, old: os.stat_result) -> None:
-    """Give an open file the mode of another one and, where that is allowed, its owner."""
-    if hasattr(os, "fchown"):
-        with suppress(OSError):
-            os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))

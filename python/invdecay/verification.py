@@ -2,10 +2,11 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -85,21 +86,8 @@ def verify_table(
     ...     verify_table(path, schedule).equal
     True
     """
-    target = table_path(path)
-    steps = None if steps is None else step_range(steps)
-    if target.suffix == ".zarr":
-        from . import _zarr
-
-        given = None if schedule is None else checked_schedule(schedule)
-        return _zarr.verify(target, given, steps, progress)
-    schedule = checked_schedule(schedule)
-    dtype, length, offset, size = _read_header(target)
-    steps = range(length) if steps is None else steps
-    whole = offset + length * dtype.itemsize
-    for unit, found, expected in ("elements", length, len(steps)), ("bytes", size, whole):
-        if found != expected:
-            raise ValueError(f"{path} has {found} {unit}, expected {expected}")
-    return piped(_compared(target, offset, steps), schedule, steps, dtype, _CHUNK, progress)
+    with opened(table_path(path)) as table:
+        return compared(table, path, schedule, steps, progress)
 
 
 @dataclass(frozen=True)
@@ -158,26 +146,8 @@ def inspect_table(path: str | os.PathLike[str], *, progress: Progress = None) ->
     >>> info.length, info.first, info.last, info.complete
     (10, 0.1, 0.05, True)
     """
-    target = table_path(path)
-    if target.suffix == ".zarr":
-        from . import _zarr
-
-        return _zarr.inspect(target, progress)
-    dtype, length, offset, size = _read_header(target)
-    present = min(length, (size - offset) // dtype.itemsize)
-
-    def chunks() -> Iterator[npt.NDArray[Any]]:
-        many = max(1, _CHUNK // dtype.itemsize)
-        with open(target, "rb") as file:
-            file.seek(offset)
-            for done in range(0, present, many):
-                count = min(many, present - done)
-                yield np.fromfile(file, dtype, count)
-                if progress is not None:
-                    progress(done + count, present)
-
-    complete = size == offset + length * dtype.itemsize
-    return TableInfo("npy", dtype, length, size, complete, **statistics(chunks()))
+    with opened(table_path(path)) as table:
+        return described(table, progress)
 
 
 def statistics(chunks: Iterable[npt.NDArray[Any]]) -> dict[str, Any]:
@@ -197,40 +167,138 @@ def statistics(chunks: Iterable[npt.NDArray[Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_header(path: Path) -> tuple[np.dtype[Any], int, int, int]:
-    """Return dtype and length of a ``.npy`` table, where its data begin, and the file's size."""
+# ---------------------------------------------------------------- tables that are open
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is open to be read."""
+
+    format: str
+    dtype: np.dtype[Any]
+    length: int  # as it says itself
+    piece: int  # elements that are read at once
+    read: Callable[[int, int], npt.NDArray[Any]]  # the elements from one index to another
+    status: Callable[[], tuple[int, bool]]  # bytes on disk, and whether it is complete
+    present: int | None = None  # elements that can be read; default: all
+    fault: str = ""  # why it cannot be compared
+    schedule: InverseTimeDecay | None = None  # what it says that it holds
+    steps: range | None = None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Table]:
+    """Open a table to be read."""
+    if path.suffix == ".zarr":
+        from . import _zarr
+
+        yield _zarr.table_at(path)
+        return
     if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
         raise OSError(errno.EINVAL, "is not a regular file", str(path))
     with open(path, "rb") as file:
-        try:
-            old = formats.read_magic(file) == (1, 0)
-            read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except ValueError as error:
-            raise ValueError(f"{path} is not a .npy file: {error}") from None
-        if len(shape) != 1 or dtype.kind != "f":
-            wanted = "one dimension of a real floating dtype"
-            raise ValueError(f"{path} has shape {shape} of {dtype}, expected {wanted}")
-        return dtype, shape[0], file.tell(), os.fstat(file.fileno()).st_size
+        dtype, length = _read_header(file, path)
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+        whole = offset + length * dtype.itemsize
+
+        def read(start: int, stop: int) -> npt.NDArray[Any]:
+            file.seek(offset + start * dtype.itemsize)
+            values = np.fromfile(file, dtype, stop - start)
+            if len(values) != stop - start:
+                raise ValueError(f"{path} became shorter while it was read")
+            return values
+
+        yield Table(
+            format="npy",
+            dtype=dtype,
+            length=length,
+            piece=max(1, _CHUNK // dtype.itemsize),
+            read=read,
+            status=lambda: (size, size == whole),
+            present=min(length, (size - offset) // dtype.itemsize),
+            fault="" if size == whole else f"has {size} bytes, expected {whole}",
+        )
 
 
-def _compared(path: Path, offset: int, steps: range) -> Sink[Verification]:
-    """Compare the chunks with those of a file."""
+def _read_header(file: BinaryIO, path: Path) -> tuple[np.dtype[Any], int]:
+    """Return dtype and length of a ``.npy`` table."""
+    try:
+        old = formats.read_magic(file) == (1, 0)
+        read = formats.read_array_header_1_0 if old else formats.read_array_header_2_0
+        shape, _, dtype = read(file)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a .npy file: {error}") from None
+    if len(shape) != 1 or dtype.kind != "f":
+        wanted = "one dimension of a real floating dtype"
+        raise ValueError(f"{path} has shape {shape} of {dtype}, expected {wanted}")
+    return dtype, shape[0]
+
+
+def compared(
+    table: Table,
+    name: Any,
+    schedule: InverseTimeDecay | None,
+    steps: int | range | None,
+    progress: Progress = None,
+) -> Verification:
+    """Compare a table with its schedule; `name` is what messages call it."""
+    if schedule is None and table.schedule is None:
+        raise TypeError(f"schedule must be given, since {name} does not name its own")
+    schedule = checked_schedule(table.schedule if schedule is None else schedule)
+    if steps is None:
+        steps = table.length if table.steps is None else table.steps
+    steps = step_range(steps)
+    if len(steps) != table.length:
+        raise ValueError(f"{name} has {table.length} elements, expected {len(steps)}")
+    if table.fault:
+        raise ValueError(f"{name} {table.fault}")
+    piece = table.piece * table.dtype.itemsize
+    return piped(_comparison(table, steps), schedule, steps, table.dtype, piece, progress)
+
+
+def _comparison(table: Table, steps: range) -> Sink[Verification]:
+    """Compare the chunks with those of a table."""
     done = differing = 0
     first: tuple[int | None, float | None, float | None] = None, None, None
-    with open(path, "rb") as file:
-        file.seek(offset)
-        while (expected := (yield)) is not None:
-            stored = np.fromfile(file, expected.dtype, len(expected))
-            if len(stored) != len(expected):
-                raise ValueError(f"{path} became shorter while it was read")
-            different = differences(stored, expected)
-            i = int(different.argmax())
-            if different[i] and not differing:
-                first = steps[done + i], float(stored[i]), float(expected[i])
-            differing += int(np.count_nonzero(different))
-            done += len(expected)
+    while (expected := (yield)) is not None:
+        stored = table.read(done, done + len(expected)).astype(expected.dtype, copy=False)
+        different = differences(stored, expected)
+        i = int(different.argmax())
+        if different[i] and not differing:
+            first = steps[done + i], float(stored[i]), float(expected[i])
+        differing += int(np.count_nonzero(different))
+        done += len(expected)
     return Verification(len(steps), differing, *first)
+
+
+def described(table: Table, progress: Progress = None) -> TableInfo:
+    """Describe a table from reading it once."""
+    present = table.length if table.present is None else table.present
+
+    def pieces() -> Iterator[npt.NDArray[Any]]:
+        for start in range(0, present, table.piece):
+            stop = min(start + table.piece, present)
+            yield table.read(start, stop)
+            if progress is not None:
+                progress(stop, present)
+
+    size, complete = table.status()
+    schedule = table.schedule
+    return TableInfo(
+        table.format,
+        table.dtype,
+        table.length,
+        size,
+        complete,
+        **statistics(pieces()),
+        schedule=None if schedule is None else configuration(schedule),
+        steps=table.steps,
+    )
+
+
+def configuration(schedule: InverseTimeDecay) -> dict[str, Any]:
+    """Return the configuration of a schedule, always with its dtype."""
+    return {**schedule.get_config(), "dtype": schedule.dtype.name}
 
 
 def differences(stored: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """The command `invdecay`."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ def main(args: Sequence[str] | None = None) -> int:
     is_process = args is None
     try:
         if is_process:
+            _leave_at_ctrl_c()
             own_streams()
         try:
             status = _run(sys.argv[1:] if args is None else list(args))
@@ -63,6 +65,20 @@ def main(args: Sequence[str] | None = None) -> int:
     return status
 
 
+def _leave_at_ctrl_c() -> None:
+    """Let Ctrl-C end the process at once while modules are imported.
+
+    An exception there may come out as another one, from whatever is imported.
+    """
+
+    def leave(*_: object) -> None:
+        say("interrupted")
+        os._exit(INTERRUPTED)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, leave)
+
+
 def _run(args: list[str]) -> int:
     try:
         import click  # noqa: F401
@@ -73,6 +89,8 @@ def _run(args: list[str]) -> int:
         return _run_without_extra(args)
     from ._commands import run
 
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(args)
 
 

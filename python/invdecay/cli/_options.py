@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from .. import InverseTimeDecay
-from .._arguments import step_range
+from .._arguments import step_range, table_path
 from ._streams import one_line
 
 Command = Callable[..., Any]
@@ -87,10 +87,10 @@ class TablePath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         if not str(value):
             self.fail("it is empty, and a table needs a name", param, ctx)
-        path = Path(value)
-        if path.suffix not in (".npy", ".zarr"):
-            self.fail(f"it must end in .npy or .zarr, got {str(value)!r}", param, ctx)
-        return path
+        try:
+            return table_path(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 table_argument = click.argument("path", type=TablePath())
@@ -192,10 +192,10 @@ def _schedule(given: dict[str, Any], file: str | None, required: bool) -> Invers
 def _config(file: str) -> dict[str, Any]:
     """Read a schedule's configuration."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
         file = "standard input" if file == "-" else file
         config = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"{file} is not a JSON file: {error}") from None
     keys = *_NUMBERS, "staircase", "name", "dtype"
     if not isinstance(config, dict):

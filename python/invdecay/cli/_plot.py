@@ -96,7 +96,7 @@ def plot(
     with errors_in_one_line(wrong_values_are_usage=True):
         if pictures:
             from .. import plotting
-            from ..storage import format_bytes
+            from .._files import format_bytes
 
             plotting.check_picture_path(pictures[0])
         curves = [table_curve(path, start, step, xscale) for path in tables]

@@ -1,11 +1,16 @@
 """Standard output and error, which may be closed, full, or unable to show a character."""
 
+from __future__ import annotations
+
 import errno
 import io
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class NotPrintedError(Exception):

@@ -155,7 +155,7 @@ def _size(path: Path, steps: range, stored: np.dtype[Any]) -> int:
 
 
 def _in_bytes(count: int) -> str:
-    from ..storage import format_bytes
+    from .._files import format_bytes
 
     return format_bytes(count)
 
@@ -182,7 +182,7 @@ def _progress_bar(label: str, itemsize: int, quiet: bool) -> Iterator[Progress]:
 
     console = Console(stderr=True)  # knows NO_COLOR and COLUMNS
     # Room for the ^C that a terminal shows, which would else push the bar out of reach.
-    console = Console(stderr=True, width=console.width - 2)
+    console = Console(stderr=True, width=min(console.width, 200) - 2)
     columns: list[bars.ProgressColumn] = [bars.BarColumn(None), bars.TaskProgressColumn()]
     if console.width >= 72:
         columns += [bars.DownloadColumn(), bars.TransferSpeedColumn()]
@@ -234,21 +234,22 @@ def verify(
     if schedule is None and path.suffix == ".npy":
         raise usage_error("a .npy file does not know its schedule: give it, or --from-config")
     with errors_in_one_line():
-        from ..verification import verify_table
+        from ..verification import compared, opened
 
-        dtype, length, known = _form(path)
-        steps = None
-        if (count, start, step) != (None, None, None):
-            steps = steps_of(
-                length if count is None else count,
-                known.start if start is None else start,
-                known.step if step is None else step,
-            )
         with (
+            opened(path) as table,
             np.errstate(all="ignore"),
-            _progress_bar(path.name, dtype.itemsize, quiet) as progress,
+            _progress_bar(path.name, table.dtype.itemsize, quiet) as progress,
         ):
-            found = verify_table(path, schedule, steps, progress=progress)
+            steps = table.steps
+            if (count, start, step) != (None, None, None):
+                known = range(table.length) if steps is None else steps
+                steps = steps_of(
+                    table.length if count is None else count,
+                    known.start if start is None else start,
+                    known.step if step is None else step,
+                )
+            found = compared(table, path, schedule, steps, progress)
     if not found.equal:
         raise click.ClickException(
             f"{path}: {found.differing:,} of {_elements(found.count)} differ; the first is at step"
@@ -261,21 +262,6 @@ def verify(
 
 def _elements(count: int) -> str:
     return "1 element" if count == 1 else f"{count:,} elements"
-
-
-def _form(path: Path) -> tuple[np.dtype[Any], int, range]:
-    """Return a table's dtype, its length, and the steps that it says it has."""
-    if path.suffix == ".npy":
-        from ..verification import _read_header
-
-        dtype, length, *_ = _read_header(path)
-        return dtype, length, range(length)
-    from .._zarr import _description, _opened
-
-    array = _opened(path)
-    described = _description(array)
-    length = array.shape[0]
-    return array.dtype, length, range(length) if described is None else described.steps
 
 
 # ---------------------------------------------------------------- inspect
@@ -296,11 +282,13 @@ def inspect(as_json: bool, path: Path) -> None:
     has its schedule and steps.
     """
     with errors_in_one_line():
-        from ..verification import inspect_table
+        from ..verification import described, opened
 
-        dtype, *_ = _form(path)
-        with _progress_bar(path.name, dtype.itemsize, quiet=False) as progress:
-            found = inspect_table(path, progress=progress)
+        with (
+            opened(path) as table,
+            _progress_bar(path.name, table.dtype.itemsize, quiet=False) as progress,
+        ):
+            found = described(table, progress)
     steps = found.steps
     facts: dict[str, Any] = {
         "path": str(path),
