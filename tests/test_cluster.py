@@ -365,6 +365,31 @@ def test_the_last_worker_is_killed(scheduler: str, folders: tuple[Path, Path]) -
     check(path)
 
 
+def test_a_result_that_is_lost_with_its_worker(
+    scheduler: str, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker dies between the end of a task and the look at its result."""
+    from distributed import Future
+
+    path = folders[0] / "lr.zarr"
+    result = Future.result
+    with worker(scheduler, folders[1]) as process, ExitStack() as others:
+        wait_for_workers(scheduler, 1)
+
+        def lost_at_first(self: Any, timeout: Any = None) -> Any:
+            if self.key.startswith("_store") and process.poll() is None:
+                process.kill()
+                process.wait()
+                others.enter_context(worker(scheduler, folders[1]))
+                while self.status == "finished":
+                    time.sleep(0.1)
+            return result(self, timeout)
+
+        monkeypatch.setattr(Future, "result", lost_at_first)
+        to_zarr(path, scheduler, chunks=10)
+    check(path)
+
+
 @pytest.mark.slow
 def test_workers_that_die_again_and_again(scheduler: str, folders: tuple[Path, Path]) -> None:
     dying = "import os, invdecay._cluster as c; c.store_chunk = lambda *a: os._exit(1)"

@@ -285,32 +285,38 @@ class Workers:
                         pending[future] = chunk
                     if not pending:
                         return
-                    try:
+                    future, flags = None, None
+                    with suppress(queue.Empty, TimeoutError):
                         future = done.get(timeout=1)
-                    except queue.Empty:
-                        if client.nthreads():
-                            seen = time.monotonic()
-                        elif time.monotonic() - seen > self._timeout:
-                            raise self._no_worker() from None
-                        continue
-                    seen = time.monotonic()
-                    yield pending.pop(future), self._result(future)
+                        flags = self._result(future)
+                    if future is not None and flags is not None:
+                        yield pending.pop(future), flags
+                    elif future is not None:
+                        # Its worker is gone with the result: another one makes it again.
+                        future.add_done_callback(done.put)
+                    if flags is not None or client.nthreads():
+                        seen = time.monotonic()
+                    elif time.monotonic() - seen > self._timeout:
+                        raise self._no_worker()
             finally:
                 with suppress(Exception):
                     client.cancel(list(pending), force=True)
 
     def _result(self, future: Any) -> int:
-        """Return a task's flags, or raise one error that says what to do."""
+        """Return a task's flags, or raise one error that says what to do.
+
+        TimeoutError stands for a result that was there and is there no more.
+        """
         from distributed import KilledWorker
 
-        error = future.exception()
+        error = future.exception(timeout=1)
         if isinstance(error, KilledWorker):
             raise ConnectionError(
                 f"workers of the Dask cluster at {self._address} die again and again"
             )
         if error is not None:
             raise OSError(f"a task on the Dask cluster at {self._address} failed: {error!r}")
-        result: int | _Failure = future.result()
+        result: int | _Failure = future.result(timeout=1)
         if not isinstance(result, _Failure):
             return result
         target = self._target
