@@ -1,228 +1,83 @@
-// The speed of memory: threaded copies and fills with the traffic of the kernels and no arithmetic.
-// Several methods, as none is the fastest on every processor and at every size; the harness
-// takes the fastest one that it sees.
-
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "ceiling.cc"  // NOLINT: Highway's protocol
-#include <hwy/foreach_target.h>          // must come before highway.h
+// The speed of memory: threaded copies and fills of the bytes that the kernels move, without their
+// arithmetic. CMake compiles this file for the processor that builds it.
 
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "parallel.h"
 
-#ifndef INVDECAY_CEILING_ONCE_
-#define INVDECAY_CEILING_ONCE_
-namespace invdecay {
-
-// What is written, as 32-bit words: a pattern, the words read, or every other word read, which
-// is the traffic of a conversion from 64 to 32 bits.
-enum class Job : std::size_t { kFill, kCopy, kNarrow };
-inline constexpr std::size_t kNumJobs = 3;
-constexpr std::size_t WordsRead(Job job) { return static_cast<std::size_t>(job); }
-
-inline constexpr int kPatternByte = 0x3F;
-inline constexpr std::uint32_t kPattern = 0x3F3F3F3F;
-
-// Writes `words` words to out.
-using Mover = void (*)(std::uint32_t* out, const std::uint32_t* in, std::size_t words);
-
-struct Method {
-  const char* name;
-  std::array<Mover, kNumJobs> movers;  // by job; null where the method cannot do it
-};
-inline constexpr std::size_t kNumVectorMethods = 5;
-using VectorMethods = std::array<Method, kNumVectorMethods>;
-
-}  // namespace invdecay
-#endif  // INVDECAY_CEILING_ONCE_
-
 HWY_BEFORE_NAMESPACE();
-namespace invdecay {
-namespace HWY_NAMESPACE {
+namespace {
+
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <Job job, class D>
-HWY_INLINE hn::Vec<D> Words(D d, const std::uint32_t* in, std::size_t i) {
-  if constexpr (job == Job::kFill) return hn::Set(d, kPattern);
-  if constexpr (job == Job::kCopy) return hn::LoadU(d, in + i);
-  if constexpr (job == Job::kNarrow) {
-    const std::uint32_t* from = in + 2 * i;
-#if HWY_TARGET == HWY_SCALAR  // one lane: there is nothing to concatenate
-    return hn::Set(d, *from);
-#else
-    return hn::ConcatEven(d, hn::LoadU(d, from + hn::Lanes(d)), hn::LoadU(d, from));
-#endif
-  }
-}
+constexpr std::uint32_t kPattern = 0x3F3F3F3F;
 
-template <Job job>
-HWY_INLINE std::uint32_t Word(const std::uint32_t* in, std::size_t i) {
-  return job == Job::kFill ? kPattern : in[WordsRead(job) * i];
-}
-
-// Vectors, four at a time; kAhead is the distance of the prefetches in bytes, 0 for none.
-template <Job job, bool kStream, std::size_t kAhead>
-void Move(std::uint32_t* out, const std::uint32_t* in, std::size_t words) {
-  const hn::ScalableTag<std::uint32_t> d;
-  const std::size_t lanes = hn::Lanes(d);
-  const std::size_t vector = lanes * sizeof *out;
-  const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(out) % vector;
-  const std::size_t head = std::min(words, (vector - misaligned) % vector / sizeof *out);
-  std::size_t i = 0;
-  for (; i < head; ++i) out[i] = Word<job>(in, i);
-  const auto store = [out](auto v, std::size_t at) HWY_ATTR {
-    if constexpr (kStream) {
-      hn::Stream(v, hn::ScalableTag<std::uint32_t>(), out + at);
-    } else {
-      hn::Store(v, hn::ScalableTag<std::uint32_t>(), out + at);
-    }
-  };
-  for (; i + 4 * lanes <= words; i += 4 * lanes) {
-    if constexpr (kAhead > 0) {
-      constexpr std::size_t kLine = 64 / sizeof(std::uint32_t);
-      const std::uint32_t* ahead = in + WordsRead(job) * i + kAhead / sizeof *in;
-      for (std::size_t w = 0; w < 4 * lanes * WordsRead(job); w += kLine) hwy::Prefetch(ahead + w);
-    }
-    const auto v0 = Words<job>(d, in, i);
-    const auto v1 = Words<job>(d, in, i + lanes);
-    const auto v2 = Words<job>(d, in, i + 2 * lanes);
-    const auto v3 = Words<job>(d, in, i + 3 * lanes);
-    store(v0, i);
-    store(v1, i + lanes);
-    store(v2, i + 2 * lanes);
-    store(v3, i + 3 * lanes);
-  }
-  for (; i < words; ++i) out[i] = Word<job>(in, i);
-  if constexpr (kStream) hwy::FlushStream();
-}
-
-// Brings a page of input into the cache first, then streams it out: memory is read and written
-// in turns, in bursts.
-template <Job job>
-void MoveByPages(std::uint32_t* out, const std::uint32_t* in, std::size_t words) {
-  constexpr std::size_t kPage = 4096 / sizeof(std::uint32_t);
-  constexpr std::size_t kLine = 64 / sizeof(std::uint32_t);
-  for (std::size_t i = 0; i < words; i += kPage / WordsRead(job)) {
-    const std::size_t count = std::min(kPage / WordsRead(job), words - i);
-    const std::uint32_t* from = in + WordsRead(job) * i;
-    for (std::size_t w = 0; w < count * WordsRead(job); w += kLine) hwy::Prefetch(from + w);
-    Move<job, true, 0>(out + i, from, count);
-  }
-}
-
-void GetVectorMethods(VectorMethods& methods) {
-  methods = {
-      Method{
-          "stores",
-          {Move<Job::kFill, false, 0>, Move<Job::kCopy, false, 0>, Move<Job::kNarrow, false, 0>}},
-      Method{"streaming stores",
-             {Move<Job::kFill, true, 0>, Move<Job::kCopy, true, 0>, Move<Job::kNarrow, true, 0>}},
-      Method{"streaming stores, prefetch 512 B",
-             {nullptr, Move<Job::kCopy, true, 512>, Move<Job::kNarrow, true, 512>}},
-      Method{"streaming stores, prefetch 2 KiB",
-             {nullptr, Move<Job::kCopy, true, 2048>, Move<Job::kNarrow, true, 2048>}},
-      Method{"streaming stores by pages",
-             {nullptr, MoveByPages<Job::kCopy>, MoveByPages<Job::kNarrow>}},
-  };
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace invdecay
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace invdecay {
-
-HWY_EXPORT(GetVectorMethods);
-
-constexpr Method kLibrary = {"memcpy, memset",
-                             {[](std::uint32_t* out, const std::uint32_t*, std::size_t words) {
-                                std::memset(out, kPatternByte, words * sizeof *out);
-                              },
-                              [](std::uint32_t* out, const std::uint32_t* in, std::size_t words) {
-                                std::memcpy(out, in, words * sizeof *out);
-                              },
-                              nullptr}};
-
-#if defined(__x86_64__) && defined(__GNUC__)
-constexpr Method kStrings = {
-    "rep movsb, stosb",
-    {[](std::uint32_t* out, const std::uint32_t*, std::size_t words) {
-       std::size_t bytes = words * sizeof *out;
-       asm volatile("rep stosb" : "+D"(out), "+c"(bytes) : "a"(kPatternByte) : "memory");
-     },
-     [](std::uint32_t* out, const std::uint32_t* in, std::size_t words) {
-       std::size_t bytes = words * sizeof *out;
-       asm volatile("rep movsb" : "+D"(out), "+S"(in), "+c"(bytes) : : "memory");
-     },
-     nullptr}};
-#else
-constexpr Method kStrings = {"rep movsb, stosb", {nullptr, nullptr, nullptr}};
-#endif
-
-const std::array<Method, kNumVectorMethods + 2>& Methods() {
-  static const auto all = [] {
-    VectorMethods vector;
-    HWY_DYNAMIC_DISPATCH(GetVectorMethods)(vector);
-    std::array<Method, kNumVectorMethods + 2> methods;
-    std::copy(vector.begin(), vector.end(), methods.begin());
-    methods[kNumVectorMethods] = kLibrary;
-    methods[kNumVectorMethods + 1] = kStrings;
-    return methods;
-  }();
-  return all;
-}
-
-// A call of ceiling_run.
-struct Move {
-  Mover mover;
+struct Operands {
   std::uint32_t* out;
   const std::uint32_t* in;
-  std::size_t words_written, words_read;  // per element; the latter in elements of out
 };
 
-void MovePart(const void* context, std::size_t begin, std::size_t end) {
-  const Move& move = *static_cast<const Move*>(context);
-  const std::size_t words = move.words_written;
-  move.mover(move.out + begin * words,
-             move.in == nullptr ? nullptr : move.in + begin * words * move.words_read,
-             (end - begin) * words);
+// Writes the words [begin, end) and reads kRead words for each: none to fill, one to copy, and two
+// to keep every other word, which is the traffic of a conversion from 64 to 32 bits. Compilers make
+// calls of memset and memcpy and vectors of this loop.
+template <std::size_t kRead>
+void Move(const void* context, std::size_t begin, std::size_t end) {
+  const auto* operands = static_cast<const Operands*>(context);
+  std::uint32_t* __restrict out = operands->out;
+  const std::uint32_t* __restrict in = operands->in;
+  for (std::size_t i = begin; i < end; ++i) out[i] = kRead == 0 ? kPattern : in[kRead * i];
 }
 
-}  // namespace invdecay
-
-extern "C" {
-
-// The name of a method, null past the last.
-__attribute__((visibility("default"))) const char* ceiling_method(std::size_t method) {
-  const auto& methods = invdecay::Methods();
-  return method < methods.size() ? methods[method].name : nullptr;
+// The same by non-temporal stores, with or without prefetches of what is read.
+template <std::size_t kRead, bool kPrefetch>
+void Stream(const void* context, std::size_t begin, std::size_t end) {
+  const auto [out, in] = *static_cast<const Operands*>(context);
+  const hn::ScalableTag<std::uint32_t> d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto load = [d, lanes, in = in](std::size_t i) HWY_ATTR {
+    if constexpr (kRead == 0) return hn::Set(d, kPattern);
+    if constexpr (kRead == 1) return hn::LoadU(d, in + i);
+    if constexpr (kRead == 2) {
+      return hn::ConcatEven(d, hn::LoadU(d, in + 2 * i + lanes), hn::LoadU(d, in + 2 * i));
+    }
+  };
+  std::size_t i = begin;
+  while (i < end && reinterpret_cast<std::uintptr_t>(out + i) % (lanes * sizeof *out) != 0) ++i;
+  Move<kRead>(context, begin, i);
+  for (; i + 4 * lanes <= end; i += 4 * lanes) {
+    for (std::size_t w = 0; kPrefetch && w < 4 * lanes * kRead; w += 64 / sizeof *in) {
+      hwy::Prefetch(in + kRead * i + w + 512 / sizeof *in);
+    }
+    const auto v0 = load(i), v1 = load(i + lanes);
+    const auto v2 = load(i + 2 * lanes), v3 = load(i + 3 * lanes);
+    hn::Stream(v0, d, out + i);
+    hn::Stream(v1, d, out + i + lanes);
+    hn::Stream(v2, d, out + i + 2 * lanes);
+    hn::Stream(v3, d, out + i + 3 * lanes);
+  }
+  Move<kRead>(context, i, end);
+  hwy::FlushStream();
 }
 
-// Writes n elements of out_bytes (4 or 8) each, reading in_bytes (0, out_bytes or 2 * out_bytes)
-// for each, on up to `threads` threads, scheduled as the kernels are. Returns whether the method
-// can do so.
-__attribute__((visibility("default"))) bool ceiling_run(std::size_t method, void* out,
-                                                        const void* in, std::size_t n,
-                                                        std::size_t in_bytes, std::size_t out_bytes,
-                                                        int threads) {
-  const auto job = static_cast<std::size_t>(in_bytes / out_bytes);
-  const invdecay::Mover mover = invdecay::Methods()[method].movers[job];
-  if (mover == nullptr) return false;
-  const std::size_t words = out_bytes / sizeof(std::uint32_t);
-  auto* to = static_cast<std::uint32_t*>(out);
-  const auto* from = static_cast<const std::uint32_t*>(in);
-  const invdecay::Move move{mover, to, from, words, job};
-  invdecay::ParallelFor(n, in_bytes + out_bytes, threads, invdecay::MovePart, &move);
-  return true;
-}
+// By the kind of stores, as in ceiling.py, then by the words read for each word written.
+constexpr invdecay::ParallelBody kBodies[3][3] = {
+    {Move<0>, Move<1>, Move<2>},
+    {Stream<0, false>, Stream<1, false>, Stream<2, false>},
+    {Stream<0, true>, Stream<1, true>, Stream<2, true>}};
 
-}  // extern "C"
-#endif  // HWY_ONCE
+}  // namespace
+HWY_AFTER_NAMESPACE();
+
+// Writes words of 32 bits and reads 0, 1 or 2 for each, on up to `threads` threads.
+extern "C" __attribute__((visibility("default"))) void ceiling_move(int stores, void* out,
+                                                                    const void* in,
+                                                                    std::size_t words,
+                                                                    std::size_t read, int threads) {
+  const Operands operands{static_cast<std::uint32_t*>(out), static_cast<const std::uint32_t*>(in)};
+  invdecay::ParallelFor(words, sizeof(std::uint32_t) * (1 + read), threads, kBodies[stores][read],
+                        &operands);
+}

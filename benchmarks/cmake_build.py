@@ -9,11 +9,8 @@ BUILD = HERE.parent / "build" / "benchmarks"
 
 def built(target: str, file_name: str) -> Path:
     """Build `target`, or bring it up to date, and return the path of the file it makes."""
-    for command in (
-        ["cmake", "-S", str(HERE), "-B", str(BUILD)],
-        ["cmake", "--build", str(BUILD), "--target", target],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
+    for arguments in ["-S", HERE, "-B", BUILD], ["--build", BUILD, "--target", target]:
+        done = subprocess.run(["cmake", *arguments], capture_output=True, text=True)
         if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"{done.args} failed:\n{done.stdout}{done.stderr}")
     return BUILD / file_name

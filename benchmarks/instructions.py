@@ -5,6 +5,7 @@ instructions, on any machine. ``--record`` writes instructions.json, ``--check``
 """
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -30,54 +31,46 @@ Counts = dict[str, dict[str, float]]
 def measure() -> tuple[str, Counts]:
     """Return the compiler and Highway in use, and what the driver's loops take."""
     driver = built("instructions_driver", "instructions_driver")
+    totals: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", driver],
-            capture_output=True,
-            text=True,
-        )
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", driver]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise click.ClickException(f"the driver failed under valgrind:\n{done.stderr}")
-        totals = _totals(Path(folder))
+        for file in Path(folder).iterdir():
+            text = file.read_text()
+            label = re.search(r"^desc: Trigger: Client Request: (.*)\|(.*)\|(\d+)$", text, re.M)
+            total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
+            if label and total:
+                totals[label[1], label[2]].append((int(label[3]), int(total[1])))
     counts: Counts = defaultdict(dict)
-    for (target, loop), by_length in totals.items():
-        counts[target][loop] = round(_per_element(by_length), 4)
-    return done.stdout.strip(), dict(counts)
+    for (target, loop), runs in totals.items():
+        # Start-up cancels in the difference of two lengths. A long run stands for itself.
+        (length, few), (longer, many) = [(0, 0), *sorted(runs)][-2:]
+        counts[target][loop] = round((many - few) / (longer - length), 4)
+    return done.stdout.strip(), counts
 
 
-def _totals(folder: Path) -> dict[tuple[str, str], dict[int, int]]:
-    """Return the instructions of each run, by target and loop, then by length."""
-    totals: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
-    for file in folder.iterdir():
-        text = file.read_text()
-        label = re.search(r"^desc: Trigger: Client Request: (.*)\|(.*)\|(.*)\|(\d+)$", text, re.M)
-        total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
-        if label and total:
-            target, form, path, length = label.groups()
-            totals[target, f"{form}, {path}"][int(length)] = int(total[1])
-    return totals
-
-
-def _per_element(by_length: dict[int, int]) -> float:
-    """Of two lengths the difference, so that start-up cancels; a long run stands for itself."""
-    (short, few), (long, many) = min(by_length.items()), max(by_length.items())
-    return few / short if short == long else (many - few) / (long - short)
-
-
-def compare(recorded: Counts, counts: Counts, slack: float) -> tuple[list[str], list[str]]:
-    """Return what got worse and what got better, beyond the slack."""
-    worse, better = [], []
-    for target, loops in recorded.items():
-        if target not in counts:
-            continue  # not built, or not for this processor
-        for loop, before in loops.items():
-            now = counts[target].get(loop)
-            line = f"{target}: {loop}: {before} instructions per element, now {now}"
-            if now is None or now > before * slack:
-                worse.append(line)
-            elif now * slack < before:
-                better.append(line)
-    return worse, better
+def check(tools: str, counts: Counts) -> int:
+    """Print what differs from the record by more than the slack; return how much got worse."""
+    record = json.loads(RECORD.read_text())
+    slack = SLACK if tools == record["tools"] else OTHER_TOOLS_SLACK
+    targets = [target for target in record["counts"] if target in counts]  # others cannot run here
+    if not targets:
+        raise click.ClickException(f"nothing recorded for {', '.join(counts)}")
+    worse = 0
+    for target in targets:
+        for loop, before in record["counts"][target].items():
+            now = counts[target].get(loop, math.inf)
+            worse += now > before * slack
+            if not before / slack <= now <= before * slack:
+                word = "MORE" if now > before else "fewer, to be recorded"
+                click.echo(f"{word}: {target}: {loop}: {before} an element before, {now} now")
+    click.echo(
+        f"{sum(len(counts[target]) for target in targets)} loops on {', '.join(targets)},"
+        f" {tools}: {worse} take more instructions than {slack} times those recorded"
+    )
+    return worse
 
 
 @click.command()
@@ -86,36 +79,13 @@ def compare(recorded: Counts, counts: Counts, slack: float) -> tuple[list[str], 
 def main(action: str | None) -> None:
     """Count the instructions per element of every loop; print them, --record or --check."""
     tools, counts = measure()
-    if not counts:
-        raise click.ClickException("the driver counted nothing")
+    text = json.dumps({"tools": tools, "counts": counts}, indent=1, sort_keys=True)
     if action == "record":
-        RECORD.write_text(
-            json.dumps({"tools": tools, "counts": counts}, indent=1, sort_keys=True) + "\n"
-        )
+        RECORD.write_text(text + "\n")
     elif action == "check":
-        _check(json.loads(RECORD.read_text()), tools, counts)
+        sys.exit(1 if check(tools, counts) else 0)
     else:
-        click.echo(json.dumps(counts, indent=1, sort_keys=True))
-
-
-def _check(record: dict[str, object], tools: str, counts: Counts) -> None:
-    recorded: Counts = record["counts"]  # type: ignore[assignment]
-    slack = SLACK if tools == record["tools"] else OTHER_TOOLS_SLACK
-    worse, better = compare(recorded, counts, slack)
-    targets = [target for target in recorded if target in counts]
-    if not targets:
-        raise click.ClickException(f"nothing recorded for {', '.join(counts)}")
-    for line in better:
-        click.echo(f"fewer: {line}")
-    for line in worse:
-        click.echo(f"MORE: {line}", err=True)
-    click.echo(
-        f"{sum(len(counts[target]) for target in targets)} loops on {', '.join(targets)},"
-        f" {tools}: {len(worse)} take more instructions than {slack} times those recorded"
-    )
-    if better:
-        click.echo("record the gains: python benchmarks/instructions.py --record")
-    sys.exit(1 if worse else 0)
+        click.echo(text)
 
 
 if __name__ == "__main__":

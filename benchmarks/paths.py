@@ -1,6 +1,6 @@
 """The paths through the kernels: what is read, computed and written, and how fast it must be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ class Path:
         return f"{self.step or 'range'}{within} -> {self.out}{form}"
 
     @property
-    def traffic(self) -> tuple[int, int]:
+    def sizes(self) -> tuple[int, int]:
         """Bytes read and bytes written for each element."""
         return (np.dtype(self.step).itemsize if self.step else 0), np.dtype(self.out).itemsize
 
@@ -65,6 +65,14 @@ class Path:
         decay: Callable[..., object] = invdecay.inverse_time_decay
         return partial(decay, steps, *HYPER, self.staircase, out=out, dtype=self.arithmetic)
 
+    def checked(self, n: int) -> tuple[Array | None, Array, Callable[[], object]]:
+        """Return the operands and the call that fills `out`, whose result has been checked."""
+        steps, out = self.operands(n)
+        call = self.call(steps, out)
+        call()
+        self.check(steps, out)
+        return steps, out, call
+
     def check(self, steps: Array | None, out: Array) -> None:
         """Raise AssertionError unless `out` has the bits of the NumPy expression."""
         kind = np.dtype(self.arithmetic).type
@@ -80,60 +88,46 @@ class Path:
     def worst_offset(self, n: int, rounds: int) -> tuple[float, str]:
         """Return the time at the slowest pair of offsets within a page over equal offsets.
 
-        The slowest pairs of a short first run are measured again, because the largest of many
-        noisy times says little.
+        The times are the lowest ones, because whatever disturbs a call makes it longer. The three
+        slowest pairs are measured again, because the largest of many noisy times says little.
         """
         assert self.step is not None
         source, out = _on_page(n, self.step), _on_page(n, self.out)
         source[:] = np.arange(len(source))
-        calls = {}
-        for a in {source.itemsize, *_OFFSETS}:
-            for b in {out.itemsize, *_OFFSETS}:
-                i, k = a // source.itemsize, b // out.itemsize
-                calls[a, b] = self.call(source[i : i + n], out[k : k + n])
+        read, written = self.sizes
+        calls = {
+            (a, b): self.call(source[a // read :][:n], out[b // written :][:n])
+            for a in {read, *_OFFSETS}
+            for b in {written, *_OFFSETS}
+        }
         equal = [pair for pair in calls if pair[0] == pair[1]]
-        # Whatever disturbs a call of microseconds makes it longer; and more rounds cost little.
-        short = n * out.itemsize < _CHUNK
-        rounds *= 5 if short else 1
 
-        def slowness(pairs: list[tuple[int, int]], rounds: int) -> dict[tuple[int, int], float]:
+        def slowest(pairs: Iterable[tuple[int, int]]) -> list[tuple[float, tuple[int, int]]]:
             times = interleaved({pair: calls[pair] for pair in pairs}, rounds)
-            others = [pair for pair in pairs if pair not in equal]
-            if short:
-                level = np.median([times[pair].min() for pair in equal])
-                return {pair: float(times[pair].min() / level) for pair in others}
-            levels = np.median([times[pair] for pair in equal], axis=0)
-            return {pair: float(np.median(times[pair] / levels)) for pair in others}
+            lowest = {pair: float(seconds.min()) for pair, seconds in times.items()}
+            level = float(np.median([lowest.pop(pair) for pair in equal]))
+            return sorted((seconds / level, pair) for pair, seconds in lowest.items())[-3:]
 
-        first = slowness(list(calls), rounds // 2)
-        slowest = sorted(first, key=lambda pair: first[pair])[-3:]
-        again = slowness(equal + slowest, rounds)
-        pair = max(again, key=lambda pair: again[pair])
-        return again[pair], f"input {pair[0]}, output {pair[1]}"
+        slowness, (a, b) = slowest(equal + [pair for _, pair in slowest(calls)])[-1]
+        return slowness, f"input {a}, output {b}"
 
 
 def _on_page(n: int, dtype: str) -> Array:
     """Return a page more than `n` zeros that begin on a page."""
-    size = n * np.dtype(dtype).itemsize + _PAGE
-    raw = np.zeros(size + _PAGE, np.uint8)
-    start = -raw.ctypes.data % _PAGE
-    return raw[start : start + size].view(dtype)
+    raw = np.zeros(n * np.dtype(dtype).itemsize + 2 * _PAGE, np.uint8)
+    return raw[-raw.ctypes.data % _PAGE :][: len(raw) - _PAGE].view(dtype)
 
 
-def _both_forms(step: str | None, out: str, target: float | None) -> list[Path]:
-    return [Path(step, out, out, staircase, target) for staircase in (False, True)]
-
-
-PATHS = [
-    *_both_forms("float32", "float32", 0.95),
-    *_both_forms("float64", "float64", 0.95),
-    *_both_forms("int64", "float64", 0.95),
-    *_both_forms("int32", "float32", 0.95),
-    *_both_forms("int64", "float32", 0.90),
-    *_both_forms("int32", "float64", None),
-    *_both_forms(None, "float32", 0.95),
-    *_both_forms(None, "float64", 0.95),
-    Path(None, "float64", "float32", False),
-    Path(None, "float64", "float32", True),
+_TARGETS: list[tuple[str | None, str, str, float | None]] = [
+    ("float32", "float32", "float32", 0.95),
+    ("float64", "float64", "float64", 0.95),
+    ("int64", "float64", "float64", 0.95),
+    ("int32", "float32", "float32", 0.95),
+    ("int64", "float32", "float32", 0.90),
+    ("int32", "float64", "float64", None),
+    (None, "float32", "float32", 0.95),
+    (None, "float64", "float64", 0.95),
+    (None, "float64", "float32", None),
 ]
-"""Every path that is measured."""
+PATHS = [Path(*of[:3], form, of[3]) for of in _TARGETS for form in (False, True)]
+"""Every path that is measured, continuous and as a staircase."""

@@ -1,14 +1,14 @@
 """The same results by other means, each in the fastest form that its documentation recommends.
 
-A peer is a function that prepares its work for one job and returns the call to be timed, which
+A peer is a function that prepares its work for one job. It returns the call to be timed, which
 returns the result.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -42,28 +42,23 @@ def _expression(step: Any, rate: Any) -> Any:
     return LR / (1 + rate * (step / DECAY_STEPS))
 
 
-def numba_prange(job: Job, fastmath: bool = False) -> Call:
+def _numba(job: Job, fastmath: bool = False) -> Call:
     kind: Callable[[Any], Any] = job.out.dtype.type
-    rate = kind(job.rate) if isinstance(job.rate, float) else job.rate.ravel()
-    if job.steps is None:
-        form = "range"
-    elif isinstance(job.rate, float):
-        form = "array"
-    else:
-        form = "rows" if job.rate.ndim == 2 else "columns"
+    rate = np.asarray(job.rate, job.out.dtype)
+    form = ("range" if job.steps is None else "array", "columns", "rows")[rate.ndim]
+    arguments = (
+        None if job.steps is None else job.steps.ravel(),
+        *map(kind, (1, LR, DECAY_STEPS)),
+        rate.ravel() if rate.ndim else kind(rate),
+        job.out,
+    )
     kernel = _numba_kernel(form, kind, fastmath)
-    steps = None if job.steps is None else job.steps.ravel()
-    scalars = kind(1), kind(LR), kind(DECAY_STEPS)
 
     def call() -> Any:
-        kernel(steps, *scalars, rate, job.out)
+        kernel(*arguments)
         return job.out
 
     return call
-
-
-def numba_fastmath(job: Job) -> Call:
-    return numba_prange(job, fastmath=True)
 
 
 @cache
@@ -93,7 +88,7 @@ def _numba_kernel(form: str, kind: Callable[[int], Any], fastmath: bool) -> Any:
     return numba.njit(parallel=True, fastmath=fastmath, error_model="numpy")(loop)
 
 
-def numexpr(job: Job) -> Call:
+def _numexpr(job: Job) -> Call:
     import numexpr
 
     names = ("one", "lr", "decay_steps", "rate")
@@ -101,34 +96,34 @@ def numexpr(job: Job) -> Call:
     operands["step"] = job.steps
     expression = "lr / (one + rate * (step / decay_steps))"
     numexpr.evaluate(expression, operands, out=job.out)
-    return lambda: numexpr.re_evaluate(operands)
+    return partial(numexpr.re_evaluate, operands)
 
 
-def jax_jit(job: Job) -> Call:
+def _jax(job: Job) -> Call:
     import jax
 
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
     rate = job.rate if isinstance(job.rate, float) else jax.numpy.asarray(job.rate)
     steps = None if job.steps is None else jax.numpy.asarray(job.steps)
 
-    def decay(table: Any, step: Any, rate: Any) -> Any:
-        if step is None:
-            step = jax.numpy.arange(job.out.size, dtype=job.out.dtype)
-        return _expression(step, rate)
-
     # The table of the call before is given away, so that its memory serves the next one.
-    compiled = jax.jit(decay, donate_argnums=0, keep_unused=True)
+    @partial(jax.jit, donate_argnums=0, keep_unused=True)
+    def decay(table: Any, step: Any, rate: Any) -> Any:
+        return _expression(
+            jax.numpy.arange(job.out.size, dtype=job.out.dtype) if step is None else step, rate
+        )
+
     table = jax.numpy.zeros(job.out.shape, job.out.dtype)
 
     def call() -> Any:
         nonlocal table
-        table = compiled(table, steps, rate).block_until_ready()
+        table = decay(table, steps, rate).block_until_ready()
         return table
 
     return call
 
 
-def torch_compile(job: Job) -> Call:
+def _torch(job: Job) -> Call:
     import torch
 
     torch.compiler.reset()
@@ -147,62 +142,43 @@ def torch_compile(job: Job) -> Call:
     return call
 
 
-def numpy_expression(job: Job) -> Call:
-    if job.steps is None:
-        n, dtype = job.out.size, job.out.dtype
-        return lambda: _expression(np.arange(n, dtype=dtype), job.rate)
-    return lambda: _expression(job.steps, job.rate)
+def _numpy(job: Job) -> Call:
+    if job.steps is not None:
+        return partial(_expression, job.steps, job.rate)
+    return lambda: _expression(np.arange(job.out.size, dtype=job.out.dtype), job.rate)
 
 
-def numpy_in_place(job: Job) -> Call:
-    steps, out = job.steps, job.out
-
-    def call() -> Any:
-        np.divide(steps, DECAY_STEPS, out=out)
-        np.multiply(out, RATE, out=out)
-        np.add(out, 1, out=out)
-        return np.divide(LR, out, out=out)
-
-    return call
-
-
-def keras_class(job: Job) -> Call:
+def _keras(job: Job) -> Call:
     import keras
 
-    # Keras computes in the dtype of the initial learning rate.
-    lr = job.out.dtype.type(LR)
-    schedule = keras.optimizers.schedules.InverseTimeDecay(lr, DECAY_STEPS, RATE)
-    return lambda: schedule(job.steps)
+    if job.out.dtype != np.float32:
+        raise TypeError("it computes in float32 alone")
+    schedule = keras.optimizers.schedules.InverseTimeDecay(np.float32(LR), DECAY_STEPS, RATE)
+    return partial(schedule, job.steps)
 
 
-Peers = dict[str, Callable[[Job], Call]]
-
-RANGE_PEERS: Peers = {
-    "numba prange": numba_prange,
-    "JAX jit": jax_jit,
-    "NumPy expression": numpy_expression,
+_PEERS: dict[str, Callable[[Job], Call]] = {
+    "numba prange": _numba,
+    "JAX jit": _jax,
+    "NumPy expression": _numpy,
+    "torch.compile": _torch,
+    "numba prange, fastmath": partial(_numba, fastmath=True),
+    "numexpr": _numexpr,
+    "Keras": _keras,
 }
+ARRAY_PEERS = list(_PEERS)
+SWEEP_PEERS = ARRAY_PEERS[:4]
+"""Peers that evaluate many schedules at once."""
+RANGE_PEERS = ARRAY_PEERS[:3]
 """Peers that make the steps 0, 1, 2, ... themselves."""
 
-SWEEP_PEERS: Peers = {**RANGE_PEERS, "torch.compile": torch_compile}
-"""Peers that evaluate many schedules at once."""
 
-ARRAY_PEERS: Peers = {
-    **SWEEP_PEERS,
-    "numba prange, fastmath": numba_fastmath,
-    "numexpr": numexpr,
-    "NumPy, in place": numpy_in_place,
-    "Keras": keras_class,
-}
-"""Peers that evaluate an array of steps."""
-
-
-def prepared(peers: Peers, job: Job) -> dict[str, Call]:
+def prepared(names: Iterable[str], job: Job) -> dict[str, Call]:
     """Return the calls of the peers that work here, each run once."""
     calls = {}
-    for name, make in peers.items():
+    for name in names:
         try:
-            call = make(job)
+            call = _PEERS[name](job)
             call()
             calls[name] = call
         except Exception as error:  # a peer that is missing or broken does not stop the report
@@ -210,14 +186,8 @@ def prepared(peers: Peers, job: Job) -> dict[str, Call]:
     return calls
 
 
-def difference(ours: Array, result: Any) -> str:
-    """Say how far a peer's positive results are from `ours`."""
-    theirs = np.asarray(result)
-    if theirs.dtype != ours.dtype or theirs.shape != ours.shape:
-        return f"other dtype or shape: {theirs.dtype}{list(theirs.shape)}"
+def ulps(ours: Array, result: Any) -> int:
+    """Return by how many ulp a peer's positive results differ from `ours` at most."""
     bits = f"i{ours.itemsize}"
-    a, b = ours.reshape(-1).view(bits), theirs.reshape(-1).view(bits)
-    chunk = 1 << 18
-    parts = (slice(i, i + chunk) for i in range(0, len(a), chunk))
-    largest = max(int(np.abs(a[part] - b[part]).max()) for part in parts)
-    return f"up to {largest} ulp" if largest else "same bits"
+    apart = ours.view(bits) - np.asarray(result).view(bits)
+    return int(max(apart.max(), -apart.min()))

@@ -5,8 +5,6 @@ With names of sections instead of "all" it prints those sections.
 """
 
 import os
-import platform
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,18 +17,21 @@ from typing import Any
 
 import ceiling
 import click
+import cpuinfo
 import invdecay
 import numpy as np
 import peers
-from invdecay import InverseTimeDecay, inverse_time_decay
+from invdecay import InverseTimeDecay
 from paths import HYPER, PATHS, Path
-from peers import Job
-from picture import draw
-from timing import PAUSE, ROUNDS, Ratio, figure, interleaved, ratio
+from peers import ARRAY_PEERS, RANGE_PEERS, SWEEP_PEERS, Job
+from timing import PAUSE, Times, figure, interleaved
 
 HERE = FilePath(__file__).parent
 _FAST_STATE = 9.0
 """Milliseconds of the copy in `ceiling.state` below which memory is in its fast state."""
+
+Call = Callable[[], Any]
+decay: Callable[..., Any] = invdecay.inverse_time_decay
 
 
 @dataclass
@@ -44,25 +45,25 @@ class Run:
     kept: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
     """Figures for the summary, each with the call that it belongs to."""
 
-    def length(self, elements: int) -> int:
-        """Return a length that is meant for 2^26 elements, in proportion to this run's `n`."""
-        return max(2, elements * self.n >> 26)
-
-    def keep(self, row: str, value: float, what: str) -> None:
-        """Keep a figure for the summary."""
-        self.kept[row].append((value, what))
+    def keep(self, row: str, ratios: Times, what: str) -> Times:
+        """Keep the median of some ratios for the summary."""
+        self.kept[row].append((float(np.median(ratios)), what))
+        return ratios
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    """Return a Markdown table. A row may leave out its last cells."""
+    lines = [header, ["---"] * len(header), *([*row, *[""] * len(header)] for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line[: len(header)]))} |" for line in lines)
 
 
-def cell(value: Ratio | float, target: float | None = None, most: bool = False) -> str:
-    """Return a figure as text, bold where it misses its target (the `most` or least it may be)."""
-    middle = value.median if isinstance(value, Ratio) else value
-    text = str(value) if isinstance(value, Ratio) else figure(value)
+def cell(values: Any, target: float | None = None, most: bool = False) -> str:
+    """Return a figure, or the median and range of several, bold where it misses its target.
+
+    The target is the least that it may be, or the `most`.
+    """
+    low, middle, high = np.percentile(values, [0, 50, 100])
+    text = figure(middle) + (f" ({figure(low)} to {figure(high)})" if np.ndim(values) else "")
     missed = target is not None and (middle > target if most else middle < target)
     return f"**{text}**" if missed else text
 
@@ -76,30 +77,27 @@ def paths(run: Run) -> Iterator[str]:
     """Each path beside a copy or fill of the same bytes, and at other offsets within a page."""
     rows = []
     for path in PATHS:
-        if path.traffic[0] not in (0, path.traffic[1], 2 * path.traffic[1]):
+        read, written = path.sizes
+        if read not in (0, written, 2 * written):
             continue  # the ceiling's copies do not widen
         progress(path.name)
-        steps, out = path.operands(run.n)
+        steps, out, call = path.checked(run.n)
         method, move = ceiling.fastest(out, steps)
-        call = path.call(steps, out)
-        call()
-        path.check(steps, out)
         times = interleaved({"call": call, "move": move}, run.rounds)
-        reached = ratio(times["move"], times["call"])
         kind = "copy" if path.step else "fill"
-        run.keep(kind, reached.median, path.name)
-        speed = sum(path.traffic) * run.n / np.median(times["move"]) / 1e9
-        target = "" if path.target is None else path.target
-        offsets = ["", ""]
-        if path.step and not path.staircase:
-            sizes = {"streamed": run.n, "cached": (1 << 15) // path.traffic[1]}
-            for place, (where, n) in enumerate(sizes.items()):
-                progress(f"{path.name}, offsets, {where}")
-                slowest, pair = path.worst_offset(n, run.rounds)
-                run.keep("offset", slowest, f"{path.name}, {where}")
-                offsets[place] = f"{cell(slowest, 1.15, most=True)} ({pair})"
-        move_text = f"{kind}, {method}, {speed:.0f} GB/s"
-        rows.append([path.name, move_text, cell(reached, path.target), target, *offsets])
+        reached = run.keep(kind, times["move"] / times["call"], path.name)
+        speed = (read + written) * run.n / np.median(times["move"]) / 1e9
+        offsets = []
+        for where, n, rounds in (
+            ("streamed", run.n, run.rounds),
+            ("cached", (1 << 15) // written, 5 * run.rounds),
+        ):
+            if path.step and not path.staircase:
+                slowness, pair = path.worst_offset(n, rounds)
+                run.keep("offset", np.array(slowness), f"{path.name}, {where}")
+                offsets.append(f"{cell(slowness, 1.15, most=True)} ({pair})")
+        move_text = f"{kind}, {method} stores, {speed:.0f} GB/s"
+        rows.append([path.name, move_text, cell(reached, path.target), path.target or "", *offsets])
     yield f"""{run.n:,} elements, {invdecay.get_num_threads()} threads. "Reached" is the speed as a
 fraction of that of the fastest copy or fill. "Worst offset" is the time at the slowest pair of
 offsets in bytes within a page, over the time at equal offsets; the target is at most 1.15.
@@ -108,48 +106,47 @@ offsets in bytes within a page, over the time at equal offsets; the target is at
     yield table([*header, "worst offset, streamed", "worst offset, cached"], rows)
 
 
-def against(run: Run, ours: Callable[[], Any], makers: peers.Peers, job: Job) -> list[list[object]]:
-    """Compare each peer's result and time with those of `ours`."""
-    targets = {
-        "numba prange": 1.0 if run.fast else 1.2,
-        "numba prange, fastmath": 1.0 if run.fast else 1.2,
-        "numexpr": 4.0,
-        "NumPy expression": 8.0,
-    }
-    calls = peers.prepared(makers, job)
-    result = np.array(ours())
-    agree = {name: peers.difference(result, call()) for name, call in calls.items()}
-    times = interleaved({"": ours, **calls}, run.rounds, PAUSE)
-    rows: list[list[object]] = []
-    for name in calls:
-        faster = ratio(times[name], times[""])
-        run.keep(
-            name, faster.median, f"{job.out.dtype} {'range' if job.steps is None else 'array'}"
-        )
-        target = targets.get(name)
-        rows.append([name, agree[name], cell(faster, target), target or ""])
-    return rows
+def beside_peers(
+    run: Run, name: str, ours: dict[str, Call], job: Job, names: list[str], **targets: float
+) -> tuple[dict[str, Times], list[str]]:
+    """Time calls beside their peers, and return all times and a cell for each peer."""
+    progress(name)
+    calls = peers.prepared(names, job)
+    result = ours["ours"]()
+    apart = {peer: peers.ulps(result, call()) for peer, call in calls.items()}
+    if apart["NumPy expression"] != 0:
+        raise AssertionError(f"{name}: other bits than the NumPy expression")
+    times = interleaved({**ours, **calls}, run.rounds, PAUSE)
+    cells = []
+    for peer in names:
+        if peer in calls:
+            faster = run.keep(peer, times[peer] / times["ours"], name)
+            text = cell(np.median(faster), targets.get(peer.split()[0]))
+            cells.append(text + f" ({apart[peer]} ulp)" if apart[peer] else text)
+        else:
+            cells.append("")
+    return times, cells
 
 
 def peers_(run: Run) -> Iterator[str]:
     """Each peer on one array, and on one range."""
-    yield f"""{run.n:,} elements. "Times as fast" is the peer's time over that of invdecay. Each
-peer writes into a given array where it can take one. Keras and the NumPy expression cannot."""
-    header = ["peer", "its result", "times as fast", "target"]
+    numba = 1.0 if run.fast else 1.2
+    yield f"""{run.n:,} elements. A figure is the peer's time over that of invdecay, and in brackets
+by how many ulp the peer's results differ, where they do. Each peer writes into a given array where
+it can take one. Keras and the NumPy expression cannot. The targets are {numba} for numba, 4 for
+numexpr and 8 for the NumPy expression."""
+    rows = []
+    targets = {"numba": numba, "numexpr": 4.0, "NumPy": 8.0}
     for dtype in "float32", "float64":
-        steps, own, out = (
-            np.arange(run.n, dtype=dtype),
-            np.zeros(run.n, dtype),
-            np.zeros(run.n, dtype),
-        )
-        progress(f"peers: {dtype} array")
-        ours: Callable[[], Any] = partial(inverse_time_decay, steps, *HYPER, out=own)
-        rows = against(run, ours, peers.ARRAY_PEERS, Job(steps, out))
-        yield f"### An array of {dtype} steps\n\n{table(header, rows)}"
-        progress(f"peers: {dtype} range")
-        ours = partial(InverseTimeDecay(*HYPER, dtype=dtype).precompute, run.n, out=own)
-        rows = against(run, ours, peers.RANGE_PEERS, Job(None, out))
-        yield f"### A range to {dtype}\n\n{table(header, rows)}"
+        steps, own, out = (np.arange(run.n, dtype=dtype) for _ in range(3))
+        of_array = partial(decay, steps, *HYPER, out=own)
+        of_range = partial(InverseTimeDecay(*HYPER, dtype=dtype).precompute, run.n, out=own)
+        for name, call, job, names in (
+            (f"array to {dtype}", of_array, Job(steps, out), ARRAY_PEERS),
+            (f"range to {dtype}", of_range, Job(None, out), RANGE_PEERS),
+        ):
+            rows.append([name, *beside_peers(run, name, {"ours": call}, job, names, **targets)[1]])
+    yield table(["", *ARRAY_PEERS], rows)
 
 
 _SWEEPS = [
@@ -160,67 +157,41 @@ _SWEEPS = [
     (50_000, 1_009, "columns"),
     (60, 1_000_000, "columns"),
 ]
-"""Schedules, steps, and whether each schedule is a row or a column of the result."""
+"""Schedules, of 2^26 elements in all; steps; whether a schedule is a row or a column."""
 
 
 def sweeps(run: Run) -> Iterator[str]:
     """Many schedules at once."""
     numba = 1.2 if run.fast else 0.95
-    yield f"""Every schedule has a decay rate of its own, and the result is two-dimensional. "Of the
+    yield f"""Every schedule has another decay rate, and the result is two-dimensional. "Of the
 fill" is the speed as a fraction of that of the fastest fill of the same bytes. "Over a range" is
 the time with an array of steps over that with a range. The last columns are each peer's time over
-that of invdecay. The targets are 0.90 of the fill (0.80 in float64 in the fast state), 1.0 for the
-range, of which 0.05 is left to noise, and {numba} for numba."""
+that of invdecay, as among the peers below. The targets are 0.90 of the fill (0.80 in float64 in the
+fast state), 1.0 for the range, of which 0.05 is left to noise, and {numba} for numba."""
     rows = []
     for dtype in "float32", "float64":
         for schedules, n, axis in _SWEEPS:
-            rows.append(_sweep(run, dtype, run.length(schedules), n, axis, numba))
-    header = ["schedules, steps", "dtype", "rates along", "of the fill", "over a range"]
-    yield table([*header, *peers.SWEEP_PEERS], rows)
-
-
-def _sweep(run: Run, dtype: str, schedules: int, n: int, axis: str, numba: float) -> list[object]:
-    name = f"{schedules:,} x {n:,} {dtype} {axis}"
-    progress(f"sweep: {name}")
-    steps, rates = np.arange(n, dtype=dtype), np.linspace(0.1, 1, schedules, dtype=dtype)
-    shape = (schedules, n)
-    if axis == "columns":
-        steps, shape = steps[:, None], (n, schedules)
-    else:
-        rates = rates[:, None]
-    own = np.zeros(shape, dtype)
-    job = Job(steps, np.zeros(shape, dtype), rates)
-    hyper = (*HYPER[:2], rates)
-    decay: Callable[..., Any] = inverse_time_decay
-    ours = partial(decay, steps, *hyper, out=own)
-    calls = peers.prepared(peers.SWEEP_PEERS, job)
-    if peers.difference(ours(), calls["NumPy expression"]()) != "same bits":
-        raise AssertionError(f"{name}: other bits than the NumPy expression")
-    extra: dict[str, Callable[[], Any]] = {"": ours, "fill": ceiling.fastest(job.out, None)[1]}
-    if axis == "rows":
-        ranged = partial(decay, range(n), *hyper, out=own, dtype=dtype)
-        own.fill(0)
-        if peers.difference(ranged(), calls["NumPy expression"]()) != "same bits":
-            raise AssertionError(f"{name}: other bits over a range")
-        extra["range"] = ranged
-    times = interleaved({**extra, **calls}, run.rounds, PAUSE)
-    fill = ratio(times["fill"], times[""])
-    run.keep(f"sweep {dtype}", fill.median, name)
-    cells: list[object] = [
-        f"{schedules:,} x {n:,}",
-        dtype,
-        "first axis" if axis == "rows" else "last axis",
-        cell(fill, 0.8 if run.fast and dtype == "float64" else 0.9),
-        cell(ratio(times[""], times["range"]), 0.95) if axis == "rows" else "",
-    ]
-    for peer in peers.SWEEP_PEERS:
-        if peer not in calls:
-            cells.append("missing")
-            continue
-        faster = ratio(times[peer], times[""]).median
-        run.keep(peer, faster, f"sweep {name}")
-        cells.append(cell(faster, numba if peer == "numba prange" else None))
-    return cells
+            schedules = max(2, schedules * run.n >> 26)
+            steps, rates = np.arange(n, dtype=dtype), np.linspace(0.1, 1, schedules, dtype=dtype)
+            if axis == "columns":
+                steps = steps[:, None]
+            else:
+                rates = rates[:, None]
+            own, out = (np.zeros(np.broadcast(steps, rates).shape, dtype) for _ in range(2))
+            ours: dict[str, Call] = {"ours": partial(decay, steps, *HYPER[:2], rates, out=own)}
+            if axis == "rows":
+                ours["range"] = partial(decay, range(n), *HYPER[:2], rates, out=out, dtype=dtype)
+                if peers.ulps(ours["ours"](), ours["range"]()):
+                    raise AssertionError(f"{n} steps: other bits over a range")
+            ours["fill"] = ceiling.fastest(out, None)[1]
+            what = f"{schedules:,} x {n:,} {dtype} {axis}"
+            job = Job(steps, out, rates)
+            times, cells = beside_peers(run, f"sweep {what}", ours, job, SWEEP_PEERS, numba=numba)
+            fill = run.keep("sweep", times["fill"] / times["ours"], what)
+            least = 0.8 if run.fast and dtype == "float64" else 0.9
+            ranged = cell(times["ours"] / times["range"], 0.95) if axis == "rows" else ""
+            rows.append([what, cell(fill, least), ranged, *cells])
+    yield table(["schedules x steps", "of the fill", "over a range", *SWEEP_PEERS], rows)
 
 
 def float16(run: Run) -> Iterator[str]:
@@ -228,42 +199,29 @@ def float16(run: Run) -> Iterator[str]:
     yield f"""{run.n:,} elements. "Time" is that of float16 results over that of float32 results of
 the same arithmetic, which are twice the bytes."""
     rows = []
-    for step, arithmetic, most in (
-        ("float32", "float32", 1.05),
-        (None, "float32", 1.05),
-        ("float64", "float64", 1.3),
-        (None, "float64", 1.3),
-    ):
-        calls = {}
-        for out_dtype in "float16", "float32":
-            path = Path(step, arithmetic, out_dtype)
-            progress(path.name)
-            steps, out = path.operands(run.n)
-            calls[out_dtype] = path.call(steps, out)
-            calls[out_dtype]()
-            path.check(steps, out)
-        times = interleaved(calls, run.rounds)
-        slower = ratio(times["float16"], times["float32"])
-        rows.append([f"{step or 'range'} in {arithmetic}", cell(slower, most, most=True), most])
+    for arithmetic, most in ("float32", 1.05), ("float64", 1.3):
+        for step in arithmetic, None:
+            halves, singles = (Path(step, arithmetic, out) for out in ("float16", "float32"))
+            progress(halves.name)
+            calls = {path.out: path.checked(run.n)[2] for path in (halves, singles)}
+            times = interleaved(calls, run.rounds)
+            slower = times["float16"] / times["float32"]
+            rows.append([halves.name, cell(slower, most, most=True), most])
     yield table(["path", "time", "at most"], rows)
 
 
 def calls(run: Run) -> Iterator[str]:
     """One step, and a thousand steps."""
-    rounds = 5 * run.rounds
-    yield f"""The lowest of {rounds} rounds. Arrays have 1,000 float32 steps. "Over the ufunc" is
-the time beyond that of the same call of `continuous_decay`."""
+    yield f"""The lowest of {5 * run.rounds} rounds. Arrays have 1,000 float32 steps. "Over the
+ufunc" is the time beyond that of the same call of `continuous_decay`."""
     double, single = (InverseTimeDecay(*HYPER, dtype=dtype) for dtype in ("float64", "float32"))
-    keras = peers.prepared({"Keras": peers.keras_class}, Job(12345, np.zeros(1, np.float32)))
+    keras = peers.prepared(["Keras"], Job(12345, np.zeros(1, np.float32)))
     if any(single(12345) != float(call()) for call in keras.values()):
         raise AssertionError("schedule(int) differs from Keras's schedule")
     steps = np.arange(1000, dtype=np.float32)
     out = np.empty_like(steps)
-    function, ufunc = (
-        partial(decay, steps, *HYPER) for decay in (inverse_time_decay, invdecay.continuous_decay)
-    )
-    arrays = [np.asarray(x, np.float32) for x in HYPER]
-    timed: list[tuple[str, Callable[[], object], Callable[[], object] | None, float | None]] = [
+    function, ufunc = (partial(of, steps, *HYPER) for of in (decay, invdecay.continuous_decay))
+    timed: list[tuple[str, Call, Call | None, float | None]] = [
         ("`schedule(int)`, float64", partial(double, 12345), None, 0.3),
         ("`schedule(int)`, float32", partial(single, 12345), None, 0.8),
         ("`schedule(numpy.int64)`, float64", partial(double, np.int64(12345)), None, 1.0),
@@ -272,20 +230,14 @@ the time beyond that of the same call of `continuous_decay`."""
         ("`inverse_time_decay(array)` over the ufunc", function, ufunc, 0.3),
         ("the same with `out=`", partial(function, out=out), partial(ufunc, out=out), 0.3),
         ("the ufunc itself", ufunc, None, None),
-        (
-            "the same with 0-d arrays",
-            partial(invdecay.continuous_decay, steps, *arrays),
-            None,
-            None,
-        ),
         ("`numpy.add`", partial(np.add, steps, steps), None, None),
         *(("Keras's schedule, one integer, eager", call, None, None) for call in keras.values()),
     ]
     rows = []
     for name, call, base, most in timed:
         progress(name)
-        # Whatever disturbs a call this short makes it longer, so the lowest time is its own.
-        times = interleaved({"call": call, "base": base or call}, rounds)
+        # Whatever disturbs a call this short makes it longer.
+        times = interleaved({"call": call, "base": base or call}, 5 * run.rounds)
         micro = float(times["call"].min() - (times["base"].min() if base else 0)) * 1e6
         rows.append([name, f"{cell(micro, most, most=True)} µs", f"{most} µs" if most else ""])
     yield table(["call", "time", "at most"], rows)
@@ -293,92 +245,102 @@ the time beyond that of the same call of `continuous_decay`."""
 
 def growth(run: Run) -> Iterator[str]:
     """Throughput against the number of elements, and of threads."""
-    lengths = [10**k for k in range(1, 9) if 10**k < run.n] + [run.n]
     speeds: dict[str, dict[int, float]] = defaultdict(dict)
-    for n in lengths:
+    for n in [*(10**k for k in range(1, 9) if 10**k < run.n), run.n]:
         progress(f"growth: {n:,} elements")
         steps, own, out = (np.arange(n, dtype=np.float32) for _ in range(3))
-        calls = peers.prepared(peers.ARRAY_PEERS, Job(steps, out))
-        ours = {"invdecay": partial(inverse_time_decay, steps, *HYPER, out=own)}
-        copy = {"copy": ceiling.fastest(out, steps)[1]}
-        for name, seconds in interleaved({**ours, **calls, **copy}, 3, PAUSE).items():
+        calls = {
+            "invdecay": partial(decay, steps, *HYPER, out=own),
+            **peers.prepared(ARRAY_PEERS, Job(steps, out)),
+            "copy": ceiling.fastest(out, steps)[1],
+        }
+        for name, seconds in interleaved(calls, 3, PAUSE).items():
             speeds[name][n] = n / float(np.median(seconds)) / 1e6
     draw(HERE / "results" / "growth.svg", speeds)
-    yield f"""![Throughput against length](results/growth.svg)
-
-10^6 elements per second of float32 steps to float32 results.
-
-{_growth_table("elements", speeds)}"""
+    yield "![Throughput against length](results/growth.svg)"
+    yield "10^6 elements per second of float32 steps to float32 results."
+    yield _growth_table("elements", speeds)
     speeds = defaultdict(dict)
     most = invdecay.get_num_threads()
-    for threads in [t for t in range(1, most + 1) if t & (t - 1) == 0 or t == most]:
+    for threads in sorted({1, most // 2 or 1, most}):
         progress(f"growth: {threads} threads")
-        for path in (Path("float32", "float32", "float32"), Path(None, "float64", "float64")):
-            operands = path.operands(run.n)
-            move = ceiling.fastest(*operands[::-1], threads)[1]
+        for path in Path("float32", "float32", "float32"), Path(None, "float64", "float64"):
+            steps, out, call = path.checked(run.n)
+            move = ceiling.fastest(out, steps, threads)[1]
+            calls = {path.name: call, "a copy" if path.step else "a fill": move}
             with invdecay.num_threads(threads):
-                times = interleaved({"call": path.call(*operands), "move": move}, run.rounds)
-            for who, name in ("call", path.name), ("move", "a copy" if path.step else "a fill"):
-                speeds[name][threads] = run.n / float(np.median(times[who])) / 1e6
-    yield f"10^6 elements per second by threads.\n\n{_growth_table('threads', speeds)}"
+                for name, seconds in interleaved(calls, run.rounds).items():
+                    speeds[name][threads] = run.n / float(np.median(seconds)) / 1e6
+    yield _growth_table("threads", speeds)
 
 
 def _growth_table(axis: str, speeds: dict[str, dict[int, float]]) -> str:
-    places = list(next(iter(speeds.values())))
+    places = list(speeds["invdecay" if axis == "elements" else "a copy"])
     rows = [[name, *(figure(line.get(x, np.nan)) for x in places)] for name, line in speeds.items()]
     return table([axis, *(f"{x:,}" for x in places)], rows)
+
+
+def draw(path: FilePath, speeds: dict[str, dict[int, float]]) -> None:
+    """Write the picture of throughput against length; without matplotlib, write nothing."""
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    with mpl.rc_context({"svg.hashsalt": "invdecay", "svg.fonttype": "none"}):
+        picture = Figure(figsize=(8, 5), layout="constrained")
+        axes = picture.add_subplot(
+            xscale="log", yscale="log", xlabel="elements", ylabel="$10^6$ elements per second"
+        )
+        for name, line in speeds.items():
+            width = 2.6 if name == "invdecay" else 1.2
+            style = "--" if name == "copy" else "-"
+            axes.plot(list(line), list(line.values()), style, linewidth=width, label=name)
+        axes.grid(visible=True, color="#e5e5e5", linewidth=0.6)
+        axes.legend()
+        picture.savefig(path, metadata={"Date": None})
 
 
 def summary(run: Run) -> str:
     """Return the best and the worst figure of each kind."""
     rows = []
-    for name, keys, most in (
-        ("an array, speed of a copy of the same bytes", ["copy"], False),
-        ("an array at other offsets, time at equal offsets", ["offset"], True),
-        ("a range, speed of a fill", ["fill"], False),
-        ("a sweep, speed of a fill", ["sweep float32", "sweep float64"], False),
-        ("array, range or sweep, speed of numba prange", ["numba prange"], False),
-        ("array, range or sweep, speed of the NumPy expression", ["NumPy expression"], False),
+    for name, key in (
+        ("an array, speed of a copy of the same bytes", "copy"),
+        ("an array at other offsets, time at equal offsets", "offset"),
+        ("a range, speed of a fill", "fill"),
+        ("a sweep, speed of a fill", "sweep"),
+        ("array, range or sweep, speed of numba prange", "numba prange"),
+        ("array, range or sweep, speed of the NumPy expression", "NumPy expression"),
     ):
-        found = sorted((figure for key in keys for figure in run.kept[key]), reverse=most)
-        if found:
-            cells = [f"{figure(value)} ({what})" for value, what in (found[-1], found[0])]
-            rows.append([name, *cells])
+        found = sorted(run.kept[key], reverse=key != "offset")
+        rows.append(
+            [name, *(f"{figure(value)} ({what})" for value, what in found[:1] + found[-1:])]
+        )
     return table(["compared", "best", "worst"], rows)
 
 
-def machine(command: str) -> str:
+def machine() -> str:
     """Return what was measured, on what, when and by which command."""
-    config: Any = invdecay.show_config("dicts")
-    try:
-        text = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        text = ""
-    lscpu = {key.strip(): value.strip() for key, _, value in map(_colon, text.splitlines())}
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    caches = (f"{key[:-6]} {lscpu[key]}" for key in lscpu if key in _CACHES)
+    cpu = cpuinfo.get_cpu_info()
+    config: dict[str, Any] = invdecay.show_config("dicts") or {}
     rows = [
-        ["processor", lscpu.get("Model name", platform.machine())],
-        ["threads", config["num_threads"]],
-        ["caches", ", ".join(caches)],
-        ["memory", f"{memory:.0f} GiB"],
-        ["SIMD target", f"{config['simd_target']} of {', '.join(config['available_targets'])}"],
-        ["build", ", ".join(f"{key} {value}" for key, value in config["build"].items())],
-        ["invdecay", config["invdecay"]],
-        ["Python, NumPy", f"{config['python']}, {config['numpy']}"],
+        ["processor", cpu.get("brand_raw", "unknown")],
+        ["last-level cache", f"{cpu.get('l3_cache_size', 0) / 2**20:.0f} MiB"],
+        *([key.replace("_", " "), _text(value)] for key, value in config.items()),
         ["peers", ", ".join(map(_version, ("numba", "numexpr", "jax", "torch", "keras")))],
-        ["load average at the end", ", ".join(f"{load:.1f}" for load in os.getloadavg())],
+        [
+            "load average at the end, 1 and 15 minutes",
+            "{:.1f}, {:.1f}".format(*os.getloadavg()[::2]),
+        ],
         ["date", datetime.now(UTC).strftime("%Y-%m-%d")],
-        ["command", f"`{command}`"],
+        ["command", f"`{' '.join(['python benchmarks/report.py', *sys.argv[1:]])}`"],
     ]
     return f"## Measured on\n\n{table(['', ''], rows)}"
 
 
-_CACHES = "L1d cache", "L2 cache", "L3 cache"
-
-
-def _colon(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
+def _text(value: Any) -> str:
+    parts = map(" ".join, value.items()) if isinstance(value, dict) else value
+    return ", ".join(parts) if isinstance(value, dict | list) else str(value)
 
 
 def _version(name: str) -> str:
@@ -411,30 +373,20 @@ def measured(name: str, run: Run) -> str:
 @click.command()
 @click.argument("names", nargs=-1, required=True, type=click.Choice(["all", *SECTIONS]))
 @click.option("-n", type=float, default=1 << 26, show_default=True, help="Number of elements.")
-@click.option("--rounds", type=int, default=ROUNDS, show_default=True, help="Rounds of a median.")
+@click.option("--rounds", type=int, default=7, show_default=True, help="Rounds of a median.")
 def main(names: tuple[str, ...], n: float, rounds: int) -> None:
     """Measure speed as ratios within one run; "all" writes RESULTS.md and its picture."""
     if invdecay.backend != "native":
         raise click.ClickException("the report measures the native backend")
     run = Run(int(n), rounds)
-    if "all" not in names:
-        for name in names:
-            click.echo(measured(name, run) + "\n")
-        return
-    command = " ".join(["python benchmarks/report.py", *sys.argv[1:]])
     sections = []
-    for name in SECTIONS:  # an interrupted run keeps the sections that it has measured
+    for name in SECTIONS if "all" in names else names:
         sections.append(measured(name, run))
-        parts = [_HEAD, summary(run), *busy(), _READING, *sections, machine(command)]
-        (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
-
-
-def busy() -> list[str]:
-    """Return a warning where other programs used the machine during the run."""
-    load, processors = os.getloadavg()[1], invdecay.get_num_threads()
-    text = f"""Other programs used the machine during this run (load average {load:.0f} on
-{processors} processors), so the figures are more scattered than those of a quiet machine."""
-    return [text] if load > 2 * processors else []
+        if "all" in names:  # an interrupted run keeps the sections that it has measured
+            parts = [_HEAD, summary(run), _READING, *sections, machine()]
+            (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
+        else:
+            click.echo(sections[-1] + "\n")
 
 
 _HEAD = "# How fast it is\n\n<!-- summary -->"
@@ -444,7 +396,8 @@ All figures come from one run. Calls that are compared are interleaved, because 
 processors changes from second to second. Every result is checked before it is timed. A figure with
 a range is a median with the lowest and highest value. A bold figure misses its target. The memory
 state is the time of a non-temporal copy of 2^28 bytes by two threads: on the machine below it is
-about 11 ms in the slow state and 6.8 ms in the fast one. [How to run it](README.md)."""
+about 11 ms in the slow state and 6.8 ms in the fast one. Where the load average below is above the
+number of threads, other programs made the figures more scattered. [How to run it](README.md)."""
 
 
 if __name__ == "__main__":

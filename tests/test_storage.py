@@ -159,6 +159,18 @@ def test_what_platforms_lack(path: Path, lack: str, monkeypatch: Patch) -> None:
     assert_only_the_table(path)
 
 
+def test_short_writes_are_continued(path: Path, monkeypatch: Patch) -> None:
+    """A system call may write less than it is given, as on some network file systems."""
+
+    class Short(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[: max(1, len(data) // 3)])
+
+    monkeypatch.setattr(storage.io, "FileIO", Short)
+    save(path, STEPS)
+    assert_only_the_table(path)
+
+
 def test_arguments(path: Path) -> None:
     """Each is named, and nothing is written."""
     for dtype in "i8", "bool", "c16", "S3", "O", "M8[s]", "nonsense", [("a", "f4")]:

@@ -1,10 +1,10 @@
-// Integer steps: all of int32 and uint32, and int64 and uint64 next to where rounding to float32
-// or float64 changes its mind, each into both arithmetic types.
+// Integer steps: all of int32 and uint32, and int64 and uint64 next to the ties of rounding
+// to float32 or float64, each into both arithmetic types.
 //
 //   conversions STRIDE STEPS    every STRIDE-th 32-bit integer; STEPS 64-bit ones per loop
 //
-// The hyperparameters lay the converted step open: decay_steps is the power of two that brings
-// it between 1 and 2 in magnitude, where 1 + decay_rate * p is exact and each step gives its own.
+// The hyperparameters make each bit of the converted step visible in the result: decay_steps is the
+// power of two that brings it between 1 and 2 in magnitude, where 1 + decay_rate * p is exact.
 
 #include "check.h"
 

@@ -3,6 +3,8 @@
 //
 //   flags ARRAYS    how many short arrays; one in 2,000 more is long enough for several threads
 
+#include <array>
+
 #include "check.h"
 #include "hyperparameters.h"
 
@@ -10,11 +12,6 @@ using namespace invdecay;
 using namespace invdecay::check;
 
 namespace {
-
-template <class T>
-struct Operands {
-  std::vector<T> step, lr, decay_steps, rate;
-};
 
 // Quiet numbers, with few others among them: flags must come from one element in many.
 template <class T>
@@ -89,22 +86,11 @@ void CheckAnyLoop(Random& random, std::uint64_t i, std::size_t n, Mismatches& mi
   const int threads = kThreads[i % std::size(kThreads)];
   const Form form = kForms[i / 4 % 2];
   const std::uint64_t mode = random.Below(2) ? random.Below(16) : 0;
-  switch (random.Below(7)) {
-    case 0:
-      return CheckArray<double, std::int64_t>(random, form, n, mode, threads, mismatches);
-    case 1:
-      return CheckArray<float, std::int64_t>(random, form, n, mode, threads, mismatches);
-    case 2:
-      return CheckArray<float, std::uint64_t>(random, form, n, mode, threads, mismatches);
-    case 3:
-      return CheckArray<float, std::int32_t>(random, form, n, mode, threads, mismatches);
-    case 4:
-      return CheckArray<double, float>(random, form, n, mode, threads, mismatches);
-    case 5:
-      return CheckArray<double, double>(random, form, n, mode, threads, mismatches);
-    default:
-      return CheckArray<float, float>(random, form, n, mode, threads, mismatches);
-  }
+  constexpr std::array kChecks = {CheckArray<double, std::int64_t>, CheckArray<float, std::int64_t>,
+                                  CheckArray<float, std::uint64_t>, CheckArray<float, std::int32_t>,
+                                  CheckArray<double, float>,        CheckArray<double, double>,
+                                  CheckArray<float, float>};
+  kChecks[random.Below(kChecks.size())](random, form, n, mode, threads, mismatches);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -22,6 +23,18 @@ namespace {
 
 using Lengths = std::vector<std::size_t>;
 
+template <class List>
+void Shuffle(Random& random, List& list) {
+  for (std::size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[random.Below(i)]);
+}
+
+// "3 4 5 "
+std::string Text(const Lengths& numbers) {
+  std::string text;
+  for (const std::size_t number : numbers) text += std::to_string(number) + ' ';
+  return text;
+}
+
 // An array with random strides over some of the axes of a sweep; it is broadcast over the others.
 template <class T>
 class RandomArray {
@@ -29,13 +42,9 @@ class RandomArray {
   // With `spread`, elements may lie apart, backwards and at odd addresses.
   RandomArray(Random& random, const Lengths& lengths, std::uint64_t varying, bool spread)
       : strides_(lengths.size()) {
-    std::vector<std::size_t> order(lengths.size());
+    Lengths order(lengths.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    if (spread && random.Below(2) == 0) {
-      for (std::size_t i = order.size(); i > 1; --i) {
-        std::swap(order[i - 1], order[random.Below(i)]);
-      }
-    }
+    if (spread && random.Below(2) == 0) Shuffle(random, order);
     std::int64_t size = sizeof(T);
     if (spread && random.Below(4) == 0) size += static_cast<std::int64_t>(random.Below(20));
     std::int64_t first = static_cast<std::int64_t>(sizeof(T) * random.Below(64 / sizeof(T)));
@@ -210,13 +219,10 @@ void CheckSweep(Random& random, const Case& c, bool range, Mismatches& mismatche
       raised = Raised();
     }
     char where[256];
-    char shape[128] = "";
-    for (const std::size_t length : c.lengths) {
-      std::snprintf(shape + std::strlen(shape), 24, "%zu ", length);
-    }
+    const std::string shape = Text(c.lengths);
     if (raised != flags) {
       std::snprintf(where, sizeof where, "flags %x instead of %x, shape %s, mode %d, %d threads",
-                    static_cast<unsigned>(raised), static_cast<unsigned>(flags), shape,
+                    static_cast<unsigned>(raised), static_cast<unsigned>(flags), shape.c_str(),
                     static_cast<int>(mode_number), c.resources.threads);
       mismatches.Add(kernels.target, c.form, where);
     }
@@ -230,19 +236,15 @@ void CheckSweep(Random& random, const Case& c, bool range, Mismatches& mismatche
       out.bytes().swap(expected);
       if (!SameResult(actual, wanted) && same) {
         same = false;
-        char place[128] = "";
-        for (const std::size_t i : index) {
-          std::snprintf(place + std::strlen(place), 24, "%zu ", i);
-        }
         std::snprintf(where, sizeof where, "%a instead of %a at %sof %s, mode %d%s",
-                      Printed(actual), Printed(wanted), place, shape, static_cast<int>(mode_number),
-                      range ? ", range" : "");
+                      Printed(actual), Printed(wanted), Text(index).c_str(), shape.c_str(),
+                      static_cast<int>(mode_number), range ? ", range" : "");
         mismatches.Add(kernels.target, c.form, where);
       }
       out.Set(index, wanted);
     });
     if (same && out.bytes() != expected) {
-      std::snprintf(where, sizeof where, "written beside the results, shape %s", shape);
+      std::snprintf(where, sizeof where, "written beside the results, shape %s", shape.c_str());
       mismatches.Add(kernels.target, c.form, where);
     }
   }
@@ -250,30 +252,18 @@ void CheckSweep(Random& random, const Case& c, bool range, Mismatches& mismatche
 
 void CheckAnySweep(Random& random, const Case& c, Mismatches& mismatches) {
   const bool range = random.Below(4) == 0;
-  switch (random.Below(11)) {
-    case 0:
-      return CheckSweep<double, std::int64_t, double>(random, c, range, mismatches);
-    case 1:
-      return CheckSweep<double, std::int32_t, float>(random, c, range, mismatches);
-    case 2:
-      return CheckSweep<double, std::uint64_t, double>(random, c, range, mismatches);
-    case 3:
-      return CheckSweep<double, float, double>(random, c, range, mismatches);
-    case 4:
-      return CheckSweep<double, double, float>(random, c, range, mismatches);
-    case 5:
-      return CheckSweep<float, std::int64_t, float>(random, c, range, mismatches);
-    case 6:
-      return CheckSweep<float, std::uint32_t, float>(random, c, range, mismatches);
-    case 7:
-      return CheckSweep<float, std::uint64_t, float>(random, c, range, mismatches);
-    case 8:
-      return CheckSweep<float, std::int32_t, Float16>(random, c, range, mismatches);
-    case 9:
-      return CheckSweep<double, std::int64_t, Float16>(random, c, range, mismatches);
-    default:
-      return CheckSweep<float, float, float>(random, c, range, mismatches);
-  }
+  constexpr std::array kChecks = {CheckSweep<double, std::int64_t, double>,
+                                  CheckSweep<double, std::int32_t, float>,
+                                  CheckSweep<double, std::uint64_t, double>,
+                                  CheckSweep<double, float, double>,
+                                  CheckSweep<double, double, float>,
+                                  CheckSweep<float, std::int64_t, float>,
+                                  CheckSweep<float, std::uint32_t, float>,
+                                  CheckSweep<float, std::uint64_t, float>,
+                                  CheckSweep<float, std::int32_t, Float16>,
+                                  CheckSweep<double, std::int64_t, Float16>,
+                                  CheckSweep<float, float, float>};
+  kChecks[random.Below(kChecks.size())](random, c, range, mismatches);
 }
 
 }  // namespace
@@ -298,9 +288,7 @@ int main(int argc, char** argv) {
       c.lengths.push_back(std::min(length, left));
       left /= c.lengths.back();
     }
-    for (std::size_t k = c.lengths.size(); k > 1; --k) {
-      std::swap(c.lengths[k - 1], c.lengths[random.Below(k)]);
-    }
+    Shuffle(random, c.lengths);
     CheckAnySweep(random, c, mismatches);
   });
   const std::uint64_t large = sweeps / 1000;

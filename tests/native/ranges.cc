@@ -61,8 +61,8 @@ Steps RandomSteps(Random& random, std::size_t longest) {
   return steps;
 }
 
-// Sets of every kind, and stairs from narrower than a step to wider than the range. Rounded to T
-// beforehand, as the flags of that are none of the loop's.
+// Sets of every kind, and stairs from narrower than a step to wider than the range. They are
+// rounded to T beforehand, because the loop does not report the flags of that.
 template <class T>
 Hyperparameters<double> RandomSet(Random& random, const Steps& steps) {
   if (random.Below(4) == 0) return In<double>(In<T>(kSets[random.Below(std::size(kSets))].values));
@@ -74,8 +74,6 @@ Hyperparameters<double> RandomSet(Random& random, const Steps& steps) {
   return In<double>(
       In<T>(Hyperparameters<double>{random.Magnitude<double>(-20, 2), decay_steps, rate}));
 }
-
-int Raised() { return std::fetestexcept(kReportedExceptions); }
 
 template <class T, class Out>
 [[gnu::noinline]] void ReferenceRange(Form form, const Steps& steps, Out* out,

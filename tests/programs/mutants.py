@@ -167,6 +167,27 @@ MUTANTS = [
     ),
     Mutant("range halves alike", RANGES, "steps, i + lanes / 2)", "steps, i)", "ranges 2000"),
     Mutant(
+        "axes joined that one operand does not join",
+        "cpp/sweep.cc",
+        "!std::all_of(sweep.operands",
+        "!std::any_of(sweep.operands",
+        "grids 300",
+    ),
+    Mutant(
+        "a row's first columns not repeated",
+        "cpp/sweep.cc",
+        "more = std::min(lanes, grid.columns - end_column);",
+        "more = lanes;",
+        "grids 300",
+    ),
+    Mutant(
+        "next row of a short row missed",
+        "cpp/sweep_loops.cc",
+        "row += whole_rows + (wraps ? 1 : 0);",
+        "row += whole_rows;",
+        "grids 300",
+    ),
+    Mutant(
         "a chunk one short",
         PARALLEL,
         "std::min(n, (c + 1) * chunk)",
@@ -198,7 +219,7 @@ MUTANTS = [
     Mutant(
         "fallback's flags lost",
         f"{PACKAGE}/_fallback.py",
-        "    report_flags(name, gathered.value)",
+        "    report_flags(name, raised)",
         "    pass",
         "tests/test_flags.py -k one_element_reports",
     ),
@@ -224,13 +245,15 @@ MUTANTS = [
         "tests/test_threads.py -k blocks",
     ),
     Mutant("table not synchronised", STORAGE, "os.fsync(self._file.fileno())", "pass", ORDER),
-    Mutant("folder not synchronised", STORAGE, "os.fsync(at)", "pass", ORDER),
+    Mutant(
+        "folder not synchronised", f"{PACKAGE}/_files.py", "os.fsync(descriptor)", "pass", ORDER
+    ),
     Mutant(
         "short write taken for whole",
         STORAGE,
         "data = data[self._file.write(data) :]",
         "data = data[self._file.write(data) + len(data) :]",
-        "tests/test_storage.py -k what_platforms_lack",
+        "tests/test_storage.py -k short_writes",
     ),
 ]
 
@@ -284,6 +307,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_tree(tree)
+        if any(mutant.file.startswith("cpp/") for mutant in wanted):
+            build(tree)
+        for command in {tuple(test_command(tree, mutant)) for mutant in wanted}:
+            if fails(list(command), tree):
+                raise RuntimeError(f"{' '.join(command)} fails without a fault")
         for mutant in wanted:
             source = tree / mutant.file
             original = source.read_text()
