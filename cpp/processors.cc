@@ -58,8 +58,17 @@ struct Mount {
   std::string group, folder;
 };
 
-// Returns the mount of version 2, or of the cpu controller of version 1; an empty folder if none.
-Mount FindMount(const std::string& root, bool version2) {
+// Whether a group is `ancestor` or lies below it.
+bool IsWithin(const std::string& group, const std::string& ancestor) {
+  const std::size_t length = ancestor == "/" ? 0 : ancestor.size();
+  return group.compare(0, length, ancestor, 0, length) == 0 &&
+         (group.size() == length || group[length] == '/');
+}
+
+// Returns the mount where `group` is seen, of version 2 or of the cpu controller of version 1. If
+// there is none, returns the first mount of these; an empty folder if there is none either.
+Mount FindMount(const std::string& root, bool version2, const std::string& group) {
+  Mount found;
   std::ifstream file(root + "/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     // 36 35 98:0 /group /folder options ... - type source options
@@ -68,9 +77,12 @@ Mount FindMount(const std::string& root, bool version2) {
     if (fields.size() < 6 || fields.end() - dash < 4) continue;
     const bool matches = version2 ? dash[1] == "cgroup2"
                                   : dash[1] == "cgroup" && Contains(Split(dash[3], ','), "cpu");
-    if (matches) return {Unescape(fields[3]), Unescape(fields[4])};
+    if (!matches) continue;
+    const Mount mount{Unescape(fields[3]), Unescape(fields[4])};
+    if (IsWithin(group, mount.group)) return mount;
+    if (found.folder.empty()) found = mount;
   }
-  return {};
+  return found;
 }
 
 constexpr double kNoQuota = 1e9;
@@ -92,12 +104,11 @@ double QuotaOf(const std::string& folder, bool version2) {
 
 // Returns the least quota of a group and its ancestors, as far as they are visible.
 double QuotaOfGroup(const std::string& root, std::string group, bool version2) {
-  const Mount mount = FindMount(root, version2);
+  const Mount mount = FindMount(root, version2, group);
   if (mount.folder.empty()) return kNoQuota;
   // A container may see only the part of the hierarchy below one of its groups.
   if (mount.group != "/") {
-    const bool below = group.compare(0, mount.group.size(), mount.group) == 0;
-    group = below ? group.substr(mount.group.size()) : "";
+    group = IsWithin(group, mount.group) ? group.substr(mount.group.size()) : "";
   }
   if (group.find("/..") != std::string::npos) group.clear();  // outside what is visible
   const std::string top = root + mount.folder;

@@ -13,6 +13,7 @@ from contextlib import suppress
 import invdecay
 import numpy as np
 import pytest
+from invdecay import threads
 from support.kernels import ufunc
 from support.oracle import assert_same_bits, numpy_decay
 
@@ -85,6 +86,52 @@ def test_overlapping_blocks_leave_no_limit_behind():
     assert invdecay.get_num_threads() == 3
     second.__exit__(None, None, None)
     assert invdecay.get_num_threads() == 5
+
+
+@pytest.mark.parametrize("moment", ["entering", "leaving"])
+def test_an_interrupted_block_leaves_no_limit_behind(monkeypatch, moment):
+    """Ctrl-C may come inside of ``__enter__`` and ``__exit__``."""
+
+    def interrupted(n):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    def interrupt():
+        monkeypatch.setattr(threads.module, "limit_this_thread", interrupted)
+
+    def run():
+        if moment == "entering":
+            interrupt()
+        with invdecay.num_threads(2):
+            interrupt()
+
+    invdecay.set_num_threads(5)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert threads.module.get_num_threads() == 5
+
+
+def test_a_block_in_a_generator_that_another_thread_closes():
+    def limited():
+        with invdecay.num_threads(2):
+            yield
+
+    invdecay.set_num_threads(5)
+    generator = limited()
+    next(generator)
+    assert invdecay.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as pool:
+        assert "another thread" in str(pool.submit(generator.close).exception())
+    assert invdecay.get_num_threads() == 5
+
+
+def test_a_block_is_left_once():
+    block = invdecay.num_threads(2)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="is not entered"):
+            block.__exit__(None, None, None)
+        with block:
+            pass
 
 
 def test_blocks_hold_for_their_thread_only():

@@ -62,6 +62,7 @@ def get_num_threads() -> int:
     int
         The number of an enclosing `num_threads` block of this thread, else the process's.
     """
+    _limit_this_thread()  # another thread may have ended a block of this one
     count: int = module.get_num_threads()
     return count
 
@@ -79,7 +80,8 @@ class num_threads:  # used like a function, as numpy.errstate is
     TypeError, ValueError
         If `n` is not an integer or is out of range.
     RuntimeError
-        If one object is entered again before it is left, or is left on another thread.
+        If one object is entered again before it is left, is left without being entered, or is left
+        on another thread.
 
     Notes
     -----
@@ -95,6 +97,9 @@ class num_threads:  # used like a function, as numpy.errstate is
     1
     """
 
+    _blocks: dict[int, int] | None = None
+    """The blocks of the thread that is inside of this one."""
+
     def __init__(self, n: int) -> None:
         self._n = _thread_count(n, "n")
         self._entered = threading.Lock()
@@ -102,8 +107,9 @@ class num_threads:  # used like a function, as numpy.errstate is
     def __enter__(self) -> None:
         if not self._entered.acquire(blocking=False):
             raise RuntimeError("this num_threads block is entered already; make one for each use")
-        _blocks_of_this_thread().append(self)
-        module.limit_this_thread(self._n)
+        self._blocks = _blocks_of_this_thread()
+        self._blocks[id(self)] = self._n
+        _limit_this_thread()
 
     def __exit__(
         self,
@@ -111,23 +117,37 @@ class num_threads:  # used like a function, as numpy.errstate is
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        blocks = _blocks_of_this_thread()
-        if self not in blocks:
+        if self._blocks is None:
+            raise RuntimeError("this num_threads block is not entered")
+        if self._blocks is not _blocks_of_this_thread():
             raise RuntimeError("this num_threads block was entered on another thread")
-        blocks.remove(self)
-        module.limit_this_thread(blocks[-1]._n if blocks else 0)
+        self._leave()
         self._entered.release()
+
+    def __del__(self) -> None:
+        # Ctrl-C may come inside __enter__ or __exit__, and another thread may close a generator.
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._blocks is not None:
+            self._blocks.pop(id(self), None)
+            _limit_this_thread()
+            self._blocks = None
 
 
 _this_thread = threading.local()
 
 
-def _blocks_of_this_thread() -> list[num_threads]:
-    """Return the blocks that this thread is inside of, in the order in which it entered them."""
+def _blocks_of_this_thread() -> dict[int, int]:
+    """Return the numbers of the blocks that this thread is inside of, in the order of entering."""
     if not hasattr(_this_thread, "blocks"):
-        _this_thread.blocks = []
-    blocks: list[num_threads] = _this_thread.blocks
+        _this_thread.blocks = {}
+    blocks: dict[int, int] = _this_thread.blocks
     return blocks
+
+
+def _limit_this_thread() -> None:
+    module.limit_this_thread(next(reversed(_blocks_of_this_thread().values()), 0))
 
 
 def _threads_from_environment() -> None:
