@@ -101,13 +101,14 @@ T* AtAddress(std::uint64_t address) {
 }
 
 // The numbers that the last part of the formula combines: initial_learning_rate / (1 + decay_rate *
-// p), where p is the quotient of step and decay_steps, floored in the staircase form.
-enum Quantity : std::size_t { kProgress, kLearningRate, kRate };
-inline constexpr std::size_t kNumQuantities = 3;
+// p), where p is the quotient of step and decay_steps, floored in the staircase form. Where p would
+// be another number for each element, kProgress is the step itself and kDivisor is decay_steps.
+enum Quantity : std::size_t { kProgress, kLearningRate, kRate, kDivisor };
+inline constexpr std::size_t kNumQuantities = 4;
 
 // What the rows of a result are evaluated from. Each quantity either varies along a row, and then
 // `columns` holds its numbers; or it is the same for a whole row, and then `rows` holds one number
-// for each row. The other pointer is null.
+// for each row. The other pointer is null; both are for a divisor that is not used.
 template <class T>
 struct SweepValues {
   std::array<const T*, kNumQuantities> columns;
@@ -145,12 +146,22 @@ struct SweepLoops {
   // Replaces n steps by their progress. There is one number of decay_steps, or n.
   void (*progress)(Form form, T* steps, const T* decay_steps, bool one, std::size_t n);
 
+  // Returns a function that stores the progress of n elements of short rows, from the beginning of
+  // a pattern on. `by_column` holds the pattern of the operand that varies along a row, `by_row`
+  // the other operand's number for each row and a vector more.
+  using ShortProgress = void(const T* by_column, const T* by_row, const ShortRowPattern<T>& pattern,
+                             std::size_t columns, std::size_t column, T* to, std::size_t n);
+  ShortProgress* (*short_progress)(Form form, bool step_by_row);
+
   // Stores the results of consecutive rows of at least `lanes` columns, from a column of the first
   // row on. The columns wrap around once: `columns` has a vector more than a row.
-  void (*long_rows)(const SweepValues<T>& values, std::size_t columns, std::size_t column,
-                    const SweepOutput& out);
+  using LongRows = void(Form form, const SweepValues<T>& values, std::size_t columns,
+                        std::size_t column, const SweepOutput& out);
+  LongRows* long_rows;
+  LongRows* long_rows_with_divisor;
 
-  // The same for rows of any length, from the beginning of a pattern on. `rows` has a vector more.
+  // The same without a divisor, for rows of any length, from the beginning of a pattern on. `rows`
+  // has a vector more.
   void (*short_rows)(const SweepValues<T>& values, const ShortRowPattern<T>& pattern,
                      std::size_t columns, std::size_t column, const SweepOutput& out);
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 
 #include "parallel.h"
@@ -110,14 +111,22 @@ class Call {
       return v;
     };
     const Varies step = varies(kStep), decay_steps = varies(kDecaySteps);
-    varies_[kProgress] = {step.rows || decay_steps.rows, step.columns || decay_steps.columns};
     varies_[kLearningRate] = varies(kInitialLearningRate);
     varies_[kRate] = varies(kDecayRate);
+    varies_[kDivisor] = decay_steps;
     one_divisor_ = !decay_steps.rows && !decay_steps.columns;
     Gather(kDecaySteps, Along::kRow, 0, 0, 1, &divisor_);
     flat_ = IsFlat();
     short_ = columns_ < kShortRow<T>;
     stream_ = flat_ && rows_ * columns_ * out_size_ > resources.cache_bytes;
+    varies_[kProgress] = {step.rows || decay_steps.rows, step.columns || decay_steps.columns};
+    const bool split = ByElement(kProgress) && !one_divisor_;
+    divides_ = split && !short_;
+    quantities_ = divides_ ? kNumQuantities : kDivisor;
+    if (divides_) varies_[kProgress] = step;
+    split_ =
+        split && short_ && step.rows != step.columns && decay_steps.rows != decay_steps.columns;
+    step_by_row_ = step.rows;
     // In short rows a constant is one of the numbers of the pattern.
     for (std::size_t q = 0; q < kNumQuantities; ++q) {
       by_row_[q] = !varies_[q].columns && !(short_ && !varies_[q].rows);
@@ -126,11 +135,12 @@ class Call {
       const auto& strides = sweep.operands[k].strides;
       return axes == 2 && strides[0] == strides[1] * static_cast<std::int64_t>(columns_);
     };
-    joined_[kProgress] = joined(kStep) && (joined(kDecaySteps) || one_divisor_);
+    joined_[kProgress] = joined(kStep) && (divides_ || one_divisor_ || joined(kDecaySteps));
     joined_[kLearningRate] = joined(kInitialLearningRate);
     joined_[kRate] = joined(kDecayRate);
+    joined_[kDivisor] = joined(kDecaySteps);
     std::size_t tables = 0;
-    for (const bool by_row : by_row_) tables += by_row ? 0 : 1;
+    for (std::size_t q = 0; q < quantities_; ++q) tables += by_row_[q] ? 0 : 1;
     // A multiple of the lanes, so that the numbers of every quantity are aligned.
     const std::size_t share = kColumnBytes / sizeof(T) / std::max<std::size_t>(tables, 1);
     table_ = short_ ? kPattern<T> : share / loops_.lanes * loops_.lanes;
@@ -145,7 +155,12 @@ class Call {
 
   bool IsFlat() const;
   bool ByElement(std::size_t q) const { return varies_[q].rows && varies_[q].columns; }
-  bool AnyByElement() const { return ByElement(0) || ByElement(1) || ByElement(2); }
+  bool AnyByElement() const {
+    for (std::size_t q = 0; q < quantities_; ++q) {
+      if (ByElement(q)) return true;
+    }
+    return false;
+  }
 
   std::uint64_t FirstOf(Operand k, std::size_t row, std::size_t column) const;
   void Gather(Operand k, Along along, std::size_t row, std::size_t column, std::size_t n,
@@ -155,6 +170,12 @@ class Call {
   void GatherElements(std::size_t q, const Grid& grid, std::size_t i, std::size_t n, T* to) const;
   void GatherRows(const Grid& grid, std::size_t row, std::size_t n, Buffers<T>& buffers,
                   SweepValues<T>& values) const;
+
+  void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t column,
+                const SweepOutput& out) const {
+    const auto loop = divides_ ? loops_.long_rows_with_divisor : loops_.long_rows;
+    loop(sweep_.form, values, columns, column, out);
+  }
 
   void Align(Grid& grid) const;
   void StoreEnds(const Grid& grid) const;
@@ -201,6 +222,10 @@ class Call {
   bool by_row_[kNumQuantities];
   bool joined_[kNumQuantities];  // a row's elements are followed by those of the next row
   bool one_divisor_, flat_, short_, stream_;
+  // Every element has another progress. In long rows the last loop divides. In short rows a pass of
+  // its own does, if steps and decay_steps each vary along one of rows and columns: `split_`.
+  bool divides_, split_, step_by_row_;
+  std::size_t quantities_;  // that the last loop takes
 };
 
 // Whether the elements of the output lie side by side.
@@ -260,16 +285,19 @@ void Call<T>::Gather(Operand k, Along along, std::size_t row, std::size_t column
 template <class T>
 void Call<T>::GatherQuantity(std::size_t q, Along along, std::size_t row, std::size_t column,
                              std::size_t n, T* to) const {
-  if (q != kProgress) {
-    return Gather(q == kRate ? kDecayRate : kInitialLearningRate, along, row, column, n, to);
+  constexpr Operand kOperands[] = {kStep, kInitialLearningRate, kDecayRate, kDecaySteps};
+  if (q != kProgress || divides_) return Gather(kOperands[q], along, row, column, n, to);
+  if (one_divisor_) {
+    Gather(kStep, along, row, column, n, to);
+    return loops_.progress(sweep_.form, to, &divisor_, true, n);
   }
   constexpr std::size_t kSome = 256;
   T divisors[kSome];
   while (n > 0) {
-    const std::size_t some = std::min(n, one_divisor_ ? n : kSome);
+    const std::size_t some = std::min(n, kSome);
     Gather(kStep, along, row, column, some, to);
-    if (!one_divisor_) Gather(kDecaySteps, along, row, column, some, divisors);
-    loops_.progress(sweep_.form, to, one_divisor_ ? &divisor_ : divisors, one_divisor_, some);
+    Gather(kDecaySteps, along, row, column, some, divisors);
+    loops_.progress(sweep_.form, to, divisors, false, some);
     (along == Along::kRow ? column : row) += some;
     to += some;
     n -= some;
@@ -292,17 +320,24 @@ void Call<T>::GatherElements(std::size_t q, const Grid& grid, std::size_t i, std
   }
 }
 
-// Gathers the numbers of n rows of a grid, and repeats the last one for a vector more.
+// Gathers the numbers of n rows of a grid, and repeats the last one for a vector more. Of a
+// progress that is split, these are the numbers of one of its operands.
 template <class T>
 void Call<T>::GatherRows(const Grid& grid, std::size_t row, std::size_t n, Buffers<T>& buffers,
                          SweepValues<T>& values) const {
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
-    if (!by_row_[q]) continue;
+  const std::size_t some = std::min(n, grid.rows - row);
+  for (std::size_t q = 0; q < quantities_; ++q) {
+    const bool split = q == kProgress && split_;
+    if (!by_row_[q] && !split) continue;
     T* to = buffers.rows[q];
-    const std::size_t some = std::min(n, grid.rows - row);
-    GatherQuantity(q, Along::kColumn, grid.row + row, grid.column, some, to);
+    if (split) {
+      Gather(step_by_row_ ? kStep : kDecaySteps, Along::kColumn, grid.row + row, grid.column, some,
+             to);
+    } else {
+      GatherQuantity(q, Along::kColumn, grid.row + row, grid.column, some, to);
+      values.rows[q] = to;
+    }
     std::fill_n(to + some, n - some + loops_.lanes, to[some - 1]);
-    values.rows[q] = to;
   }
 }
 
@@ -324,19 +359,20 @@ void Call<T>::StoreEnds(const Grid& grid) const {
   StoreFew(grid, grid.end, grid.rows * grid.columns - grid.end);
 }
 
-// Stores fewer elements than a vector has. The lanes without an element hold zeros, with which the
-// formula raises no flag.
+// Stores fewer elements than a vector has. The lanes without an element hold zeros, and ones to
+// divide by, with which the formula raises no flag.
 template <class T>
 void Call<T>::StoreFew(const Grid& grid, std::size_t i, std::size_t n) const {
   if (n == 0) return;
   alignas(64) T numbers[kNumQuantities][64 / sizeof(T)] = {};
   alignas(64) char results[64];
+  std::fill(std::begin(numbers[kDivisor]), std::end(numbers[kDivisor]), T{1});
   SweepValues<T> values{};
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+  for (std::size_t q = 0; q < quantities_; ++q) {
     GatherElements(q, grid, i, n, numbers[q]);
     values.columns[q] = numbers[q];
   }
-  loops_.long_rows(values, loops_.lanes, 0, {results, loops_.lanes, false});
+  LongRows(values, loops_.lanes, 0, {results, loops_.lanes, false});
   std::memcpy(grid.out + i * out_size_, results, n * out_size_);
 }
 
@@ -354,7 +390,7 @@ void Call<T>::StoreLongRows(const Grid& grid, std::size_t row, std::size_t end_r
   SweepValues<T> values{};
   T* tables[kNumQuantities];
   T* table = buffers.columns;
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+  for (std::size_t q = 0; q < quantities_; ++q) {
     if (by_row_[q]) continue;
     tables[q] = table;
     values.columns[q] = table;
@@ -368,8 +404,8 @@ void Call<T>::StoreLongRows(const Grid& grid, std::size_t row, std::size_t end_r
   const auto store = [&](std::size_t first, std::size_t in_row, std::size_t end) {
     const bool any = first < end;
     if (!any) return;
-    loops_.long_rows(values, grid.columns - column, first - in_row * grid.columns - column,
-                     {grid.out + first * out_size_, end - first, stream_});
+    LongRows(values, grid.columns - column, first - in_row * grid.columns - column,
+             {grid.out + first * out_size_, end - first, stream_});
   };
   for (std::size_t some; row < end_row; row += some) {
     some = std::min(kRows, end_row - row);
@@ -383,7 +419,7 @@ void Call<T>::StoreLongRows(const Grid& grid, std::size_t row, std::size_t end_r
       const std::size_t end = first_vector(r * grid.columns + end_column);
       if (first >= end) continue;
       const std::size_t in_row = first - r * grid.columns - column;
-      for (std::size_t q = 0; q < kNumQuantities; ++q) {
+      for (std::size_t q = 0; q < quantities_; ++q) {
         if (by_row_[q]) values.rows[q] = buffers.rows[q] + (r - row);
         if (ByElement(q)) GatherElements(q, grid, first, end - first, tables[q] + in_row);
       }
@@ -398,15 +434,18 @@ void Call<T>::MakePattern(const Grid& grid) {
   pattern_.size = columns_ / std::gcd(columns_, loops_.lanes) * loops_.lanes;
   pattern_.row = pattern_rows_;
   T row[kNumQuantities][kShortRow<T>] = {};
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+  for (std::size_t q = 0; q < quantities_; ++q) {
     if (!by_row_[q] && !ByElement(q)) GatherQuantity(q, Along::kRow, 0, 0, columns_, row[q]);
+  }
+  if (split_) {
+    Gather(step_by_row_ ? kDecaySteps : kStep, Along::kRow, 0, 0, columns_, row[kProgress]);
   }
   std::size_t column = grid.begin % columns_;
   typename ShortRowPattern<T>::Index behind = 0;
   for (std::size_t k = 0; k < pattern_.size; ++k) {
     if (k % loops_.lanes == 0) behind = 0;
     pattern_rows_[k] = behind;
-    for (std::size_t q = 0; q < kNumQuantities; ++q) pattern_columns_[q][k] = row[q][column];
+    for (std::size_t q = 0; q < quantities_; ++q) pattern_columns_[q][k] = row[q][column];
     if (++column < columns_) continue;
     column = 0;
     ++behind;
@@ -419,7 +458,7 @@ template <class T>
 void Call<T>::StoreShortRows(const Grid& grid, std::size_t i, std::size_t end) const {
   Buffers<T> buffers;
   SweepValues<T> values{};
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+  for (std::size_t q = 0; q < quantities_; ++q) {
     if (!by_row_[q] && !ByElement(q)) values.columns[q] = pattern_columns_[q];
   }
   const bool any_by_element = AnyByElement();
@@ -435,16 +474,22 @@ void Call<T>::StoreShortRows(const Grid& grid, std::size_t i, std::size_t end) c
       continue;
     }
     T* table = buffers.columns;
-    for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    for (std::size_t q = 0; q < quantities_; ++q) {
       if (!ByElement(q)) continue;
-      GatherElements(q, grid, i, some, table);
+      if (q == kProgress && split_) {
+        const auto progress = loops_.short_progress(sweep_.form, step_by_row_);
+        progress(pattern_columns_[q], buffers.rows[q], pattern_, columns_, i % columns_, table,
+                 some);
+      } else {
+        GatherElements(q, grid, i, some, table);
+      }
       values.columns[q] = table;
       table += table_;
     }
     // Only one pattern at a time, because the numbers of elements do not repeat with it.
     for (std::size_t j = 0; j < some; j += pattern_.size) {
       SweepValues<T> part = values;
-      for (std::size_t q = 0; q < kNumQuantities; ++q) {
+      for (std::size_t q = 0; q < quantities_; ++q) {
         if (by_row_[q]) part.rows[q] += (i + j) / columns_ - row;
         if (ByElement(q)) part.columns[q] += j;
       }

@@ -35,6 +35,11 @@ using SweepTag = hn::CappedTag<T, kMaxLanes<T>>;
 
 template <class T, class From>
 void GatherArray(std::uint64_t first, std::int64_t stride, T* to, std::size_t n) {
+  if (stride == 0 && n > 1) {
+    GatherArray<T, From>(first, 0, to, 1);
+    std::fill(to + 1, to + n, to[0]);
+    return;
+  }
   std::size_t i = 0;
   if (stride == std::int64_t{sizeof(From)} && first % sizeof(From) == 0) {
     const hn::ScalableTag<T> d;
@@ -113,12 +118,13 @@ HWY_INLINE void StoreResult(D d, V p, V lr, V rate, Out* out, bool stream) {
   }
 }
 
-template <class T, class Out>
-void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t column,
+template <class T, class Out, bool kDivide>
+void LongRows(Form form, const SweepValues<T>& values, std::size_t columns, std::size_t column,
               const SweepOutput& output) {
   const SweepTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  HWY_ALIGN T row[kNumQuantities][kMaxLanes<T>];
+  constexpr std::size_t kQuantities = kDivide ? kDivisor + 1 : kDivisor;
+  HWY_ALIGN T row[kQuantities][kMaxLanes<T>];
   Out* out = static_cast<Out*>(output.data);
   const bool stream = output.stream;
   // Vectors that lie in one row are evaluated in one loop. A vector in which a row ends is
@@ -129,9 +135,9 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
     const std::size_t rest = columns - column;
     const std::size_t run = rest < lanes ? 1 : std::min(vectors, rest / lanes);
     bool backwards = false;
-    const T* from[kNumQuantities];
-    std::ptrdiff_t stride[kNumQuantities];
-    for (std::size_t q = 0; q < kNumQuantities; ++q) {
+    const T* from[kQuantities];
+    std::ptrdiff_t stride[kQuantities];
+    for (std::size_t q = 0; q < kQuantities; ++q) {
       if (values.columns[q] != nullptr) {
         from[q] = values.columns[q] + column;
         stride[q] = static_cast<std::ptrdiff_t>(lanes);
@@ -154,7 +160,7 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
       const auto last = static_cast<std::ptrdiff_t>(run - 1);
       to += last * out_stride;
       out_stride = -out_stride;
-      for (std::size_t q = 0; q < kNumQuantities; ++q) {
+      for (std::size_t q = 0; q < kQuantities; ++q) {
         from[q] += last * stride[q];
         stride[q] = -stride[q];
       }
@@ -164,8 +170,16 @@ void LongRows(const SweepValues<T>& values, std::size_t columns, std::size_t col
     const T* rate = from[kRate];
     const std::ptrdiff_t p_stride = stride[kProgress], lr_stride = stride[kLearningRate],
                          rate_stride = stride[kRate];
+    const T* divisor = kDivide ? from[kQuantities - 1] : nullptr;
+    const std::ptrdiff_t divisor_stride = kDivide ? stride[kQuantities - 1] : 0;
     for (std::size_t left = run; left > 0; --left) {
-      StoreResult(d, hn::LoadU(d, p), hn::LoadU(d, lr), hn::LoadU(d, rate), to, stream);
+      auto progress = hn::LoadU(d, p);
+      if constexpr (kDivide) {
+        progress = Quotient<false>(d, progress, hn::LoadU(d, divisor));
+        if (form == Form::kStaircase) progress = Floor(d, progress);
+        divisor += divisor_stride;
+      }
+      StoreResult(d, progress, hn::LoadU(d, lr), hn::LoadU(d, rate), to, stream);
       p += p_stride;
       lr += lr_stride;
       rate += rate_stride;
@@ -196,14 +210,34 @@ HWY_INLINE hn::Vec<D> ShortRowValue(D d, const T* columns, const T* rows, std::s
   }
 }
 
+// Calls body(row, k, indices) for each vector of n elements from the beginning of a pattern on. It
+// begins `row` rows and `k` elements of the pattern ahead, and takes the rows' numbers by
+// `indices`.
+template <class T, class Body>
+HWY_INLINE void ForEachVector(const ShortRowPattern<T>& pattern, std::size_t columns,
+                              std::size_t column, std::size_t n, const Body& body) {
+  const SweepTag<T> d;
+  const hn::RebindToSigned<decltype(d)> d_index;
+  const std::size_t lanes = hn::Lanes(d);
+  const std::size_t whole_rows = lanes / columns, rest = lanes % columns;
+  std::size_t row = 0, k = 0;
+  for (std::size_t vectors = n / lanes; vectors > 0; --vectors) {
+    body(row, k, hn::IndicesFromVec(d, hn::Load(d_index, pattern.row + k)));
+    k += lanes;
+    k = k == pattern.size ? 0 : k;
+    column += rest;
+    const bool wraps = column >= columns;
+    column -= wraps ? columns : 0;
+    row += whole_rows + (wraps ? 1 : 0);
+  }
+}
+
 // kRows has a bit for each quantity that is the same for a whole row. kFewRows: no vector has more
 // rows than 16 bytes have numbers, which are loaded in half of the time.
 template <class T, class Out, bool kFewRows, unsigned kRows>
 void ShortRowsOf(const SweepValues<T>& values, const ShortRowPattern<T>& pattern,
                  std::size_t columns, std::size_t column, const SweepOutput& output) {
   const SweepTag<T> d;
-  const hn::RebindToSigned<decltype(d)> d_index;
-  const std::size_t lanes = hn::Lanes(d);
   const T* p_columns = values.columns[kProgress];
   const T* p_rows = values.rows[kProgress];
   const T* lr_columns = values.columns[kLearningRate];
@@ -212,24 +246,18 @@ void ShortRowsOf(const SweepValues<T>& values, const ShortRowPattern<T>& pattern
   const T* rate_rows = values.rows[kRate];
   const bool stream = output.stream;
   Out* out = static_cast<Out*>(output.data);
-  const std::size_t whole_rows = lanes / columns, rest = lanes % columns;
-  std::size_t row = 0, k = 0;
-  for (std::size_t vectors = output.n / lanes; vectors > 0; --vectors) {
-    const auto indices = hn::IndicesFromVec(d, hn::Load(d_index, pattern.row + k));
-    const auto p = ShortRowValue<(kRows & 1) != 0, kFewRows>(d, p_columns, p_rows, row, k, indices);
-    const auto lr =
-        ShortRowValue<(kRows & 2) != 0, kFewRows>(d, lr_columns, lr_rows, row, k, indices);
-    const auto rate =
-        ShortRowValue<(kRows & 4) != 0, kFewRows>(d, rate_columns, rate_rows, row, k, indices);
-    StoreResult(d, p, lr, rate, out, stream);
-    out += lanes;
-    k += lanes;
-    k = k == pattern.size ? 0 : k;
-    column += rest;
-    const bool wraps = column >= columns;
-    column -= wraps ? columns : 0;
-    row += whole_rows + (wraps ? 1 : 0);
-  }
+  ForEachVector(
+      pattern, columns, column, output.n,
+      [&](std::size_t row, std::size_t k, auto indices) HWY_ATTR {
+        const auto p =
+            ShortRowValue<(kRows & 1) != 0, kFewRows>(d, p_columns, p_rows, row, k, indices);
+        const auto lr =
+            ShortRowValue<(kRows & 2) != 0, kFewRows>(d, lr_columns, lr_rows, row, k, indices);
+        const auto rate =
+            ShortRowValue<(kRows & 4) != 0, kFewRows>(d, rate_columns, rate_rows, row, k, indices);
+        StoreResult(d, p, lr, rate, out, stream);
+        out += hn::Lanes(d);
+      });
 }
 
 template <class T, class Out, bool kFewRows, unsigned... kRows>
@@ -242,9 +270,9 @@ void ShortRows(const SweepValues<T>& values, const ShortRowPattern<T>& pattern, 
                std::size_t column, const SweepOutput& output) {
   constexpr std::size_t kFew = 16 / sizeof(T);
   const std::size_t lanes = hn::Lanes(SweepTag<T>());
-  constexpr auto kAllRows = std::make_integer_sequence<unsigned, 1 << kNumQuantities>();
+  constexpr auto kAllRows = std::make_integer_sequence<unsigned, 1 << kDivisor>();
   std::size_t rows = 0;
-  for (std::size_t q = 0; q < kNumQuantities; ++q) {
+  for (std::size_t q = 0; q < kDivisor; ++q) {
     if (values.rows[q] != nullptr) rows |= std::size_t{1} << q;
   }
   static constexpr auto kAny = ShortRowLoops<T, Out, false>(kAllRows);
@@ -254,6 +282,32 @@ void ShortRows(const SweepValues<T>& values, const ShortRowPattern<T>& pattern, 
     if (lanes > kFew && (columns + lanes - 2) / columns + 1 <= kFew) loop = kFewRows[rows];
   }
   loop(values, pattern, columns, column, output);
+}
+
+// Progress where one of steps and decay_steps varies along a row and the other is the same for it.
+template <Form form, bool kStepByRow, class T>
+void ShortProgressOf(const T* by_column, const T* by_row, const ShortRowPattern<T>& pattern,
+                     std::size_t columns, std::size_t column, T* to, std::size_t n) {
+  const SweepTag<T> d;
+  ForEachVector(pattern, columns, column, n,
+                [&](std::size_t row, std::size_t k, auto indices) HWY_ATTR {
+                  const auto c = hn::Load(d, by_column + k);
+                  const auto r = hn::TableLookupLanes(hn::LoadU(d, by_row + row), indices);
+                  const auto q = kStepByRow ? Quotient<false>(d, r, c) : Quotient<false>(d, c, r);
+                  hn::StoreU(Progress<form>(d, q), d, to);
+                  to += hn::Lanes(d);
+                });
+}
+
+template <class T>
+auto ShortProgress(Form form, bool step_by_row) {
+  const bool staircase = form == Form::kStaircase;
+  if (step_by_row) {
+    return staircase ? ShortProgressOf<Form::kStaircase, true, T>
+                     : ShortProgressOf<Form::kContinuous, true, T>;
+  }
+  return staircase ? ShortProgressOf<Form::kStaircase, false, T>
+                   : ShortProgressOf<Form::kContinuous, false, T>;
 }
 
 // ------------------------------ The tables
@@ -275,7 +329,9 @@ SweepLoops<T> Entry() {
   if constexpr (sizeof(T) == 8) add(double{});
   loops.gather_range = GatherRange<T>;
   loops.progress = ProgressOfForm<T>;
-  loops.long_rows = LongRows<T, Out>;
+  loops.short_progress = ShortProgress<T>;
+  loops.long_rows = LongRows<T, Out, false>;
+  loops.long_rows_with_divisor = LongRows<T, Out, true>;
   loops.short_rows = ShortRows<T, Out>;
   loops.flush = [] { hwy::FlushStream(); };
   return loops;
