@@ -233,7 +233,8 @@ HWY_INLINE void ForEachVector(const ShortRowPattern<T>& pattern, std::size_t col
 }
 
 // kRows has a bit for each quantity that is the same for a whole row. kFewRows: no vector has more
-// rows than 16 bytes have numbers, which are loaded in half of the time.
+// rows than 16 bytes have numbers, which are loaded in half of the time. In float64 the division
+// hides that.
 template <class T, class Out, bool kFewRows, unsigned kRows>
 void ShortRowsOf(const SweepValues<T>& values, const ShortRowPattern<T>& pattern,
                  std::size_t columns, std::size_t column, const SweepOutput& output) {
@@ -277,7 +278,7 @@ void ShortRows(const SweepValues<T>& values, const ShortRowPattern<T>& pattern, 
   }
   static constexpr auto kAny = ShortRowLoops<T, Out, false>(kAllRows);
   auto* loop = kAny[rows];
-  if constexpr (HWY_MAX_BYTES > 16) {
+  if constexpr (HWY_MAX_BYTES > 16 && sizeof(T) == 4) {
     static constexpr auto kFewRows = ShortRowLoops<T, Out, true>(kAllRows);
     if (lanes > kFew && (columns + lanes - 2) / columns + 1 <= kFew) loop = kFewRows[rows];
   }
