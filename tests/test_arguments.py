@@ -253,6 +253,26 @@ def test_pandas_series_keep_their_missing_values(dtype, result):
         assert_same_bits(rates[:2].to_numpy("f8"), expected)
 
 
+def test_a_data_frame_and_a_series_do_not_go_together():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 2]})
+    with pytest.raises((TypeError, NotImplementedError)):
+        inverse_time_decay(frame, 0.1, 10, pandas.Series([1.0, 2.0]))
+
+
+def test_data_frames_keep_their_missing_values():
+    pandas = pytest.importorskip("pandas")
+    columns = {"a": pandas.array([1, None], dtype="Int64"), "b": [1.5, 2.5], "c": [True, False]}
+    frame = pandas.DataFrame(columns)
+    for entrance in function, InverseTimeDecay(*HYPER):
+        rates = entrance(frame)
+        assert rates.isna().to_numpy().tolist() == [[False, False, False], [True, False, False]]
+        assert str(rates["a"].dtype) == "Float64"
+        for name in "bc":
+            expected = numpy_decay(frame[name], *HYPER, False, "f8")
+            assert_same_bits(rates[name].to_numpy(), expected)
+
+
 # ---------------------------------------------------------------- hyperparameters
 
 CALLS = {

@@ -212,6 +212,7 @@ def read_only(array):
         (range(-(2**63), -(2**63) - 5, -1), None, OverflowError, "int64"),
         (range(-(2**63), 2**63), None, OverflowError, r"fewer than 2\*\*63"),
         (5, [0.0] * 5, TypeError, "out must be a NumPy array"),
+        (5, np.ma.zeros(5), TypeError, "out must be an array without a mask"),
         (5, np.empty(5, "c16"), TypeError, "out must be .*complex128"),
         (5, np.empty(5, "i8"), TypeError, "out must be .*int64"),
         (5, np.empty(5, "?"), TypeError, "out must be .*bool"),

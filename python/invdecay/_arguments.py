@@ -342,6 +342,8 @@ def output(out: Any, length: int) -> npt.NDArray[Any]:
     """Return `out` if it can hold a table of `length` rates."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {out!r}")
+    if isinstance(out, np.ma.MaskedArray):  # some ways to store keep its mask, and others do not
+        raise TypeError(f"out must be an array without a mask, got {out!r}")
     if out.dtype.kind != "f":
         raise TypeError(f"out must be of a real floating dtype, got {out.dtype}")
     if out.shape != (length,):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrayapi
-from ._arguments import is_override, numpy_dtype, step_array, step_operand, step_range
+from ._arguments import dtypes_of, is_override, numpy_dtype, step_array, step_operand, step_range
 from ._backend import evaluate as evaluate_grid
 from ._backend import fill_range, report_flags, ufunc_of
 from ._flags import flags_of
@@ -165,6 +165,11 @@ def _overridden(
     ufunc: Any, step: Any, hyper: Hyperparameters, out: Any, dtype: Any, keywords: dict[str, Any]
 ) -> Any:
     """Let Dask, xarray, pandas, polars and the like call the ufunc."""
+    if out is None and _has_missing_values(step) and all(type(x) is float for x in hyper):
+        # As one array they would be objects.
+        return step.apply(
+            lambda column: _overridden(ufunc, column, hyper, None, dtype, {**keywords})
+        )
     if out is not None:
         keywords["out"] = out
     if dtype is None:
@@ -182,6 +187,12 @@ def _overridden(
         ]
         return ufunc(*typed, **keywords)
     return ufunc(*operands, dtype=arithmetic, **keywords)
+
+
+def _has_missing_values(frame: Any) -> bool:
+    """Return whether this is pandas's data frame with columns of nullable dtypes."""
+    columns = [] if hasattr(frame, "dtype") else dtypes_of(frame)
+    return any(not isinstance(dtype, np.dtype) for dtype in columns)
 
 
 # ---------------------------------------------------------------- ranges and grids

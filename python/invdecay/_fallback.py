@@ -229,6 +229,10 @@ def _composed(
     dtype: npt.DTypeLike | None,
 ) -> Any:
     """Evaluate objects that override NumPy's ufuncs, by their own operations."""
+    labelled = [x for x in operands if type(x).__module__.split(".")[0] == "pandas"]
+    if len({getattr(x, "ndim", 0) for x in labelled}) > 1:
+        # Their operators match the labels of a series with the columns, those of ufuncs refuse.
+        raise TypeError(f"{name}: a data frame and a series of pandas do not go together")
     seen = [x if type(x) in _NUMBERS else _numpy_dtype(x) for x in operands]
     like = [x if type(x) in _NUMBERS else np.empty(0, x) for x in seen]
     arithmetic = _loop_dtypes(name, like, dtype)[4]

@@ -48,7 +48,7 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
     gives the rates that training uses, on TensorFlow, JAX and PyTorch, with ``jit_compile`` and
     without. Keras's own class gives the same bits where Keras runs eagerly on its NumPy, PyTorch
     and TensorFlow backends. Under XLA and ``tf.function`` it does not, and some steps get the
-    rate of another stair. A ``KerasTensor`` is traced by Keras's own class.
+    rate of another stair. With a ``KerasTensor`` the schedule becomes an operation of the model.
 
     The dtype is that of ``keras.ops.convert_to_tensor(0.1)``, in which Keras's class computes:
     float32 on TensorFlow; float32 on JAX, and float64 with ``jax_enable_x64``; ``floatx`` on
@@ -114,7 +114,7 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
                 " invdecay.keras works with Keras 3 only"
             )
         if isinstance(step, keras.KerasTensor):
-            return super().__call__(step)
+            return _Rates(self)(step)
         if isinstance(step, keras.Variable):
             step = step.value
         if isinstance(step, (np.ndarray, np.generic)) or not keras.ops.is_tensor(step):
@@ -150,6 +150,30 @@ class InverseTimeDecay(keras.optimizers.schedules.InverseTimeDecay):  # type: ig
         invdecay.InverseTimeDecay.precompute : parameters, results and errors.
         """
         return self.native.precompute(steps, out=out)
+
+
+@keras.saving.register_keras_serializable(package="invdecay")
+class _Rates(keras.Operation):  # type: ignore[misc]
+    """A schedule as an operation of a model, which is built of symbolic tensors."""
+
+    def __init__(self, schedule: InverseTimeDecay, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.schedule = schedule
+
+    def call(self, step: Any) -> Any:
+        return self.schedule(step)
+
+    def compute_output_spec(self, step: Any) -> Any:
+        return keras.KerasTensor(step.shape, dtype=self.schedule.native.dtype.name)
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "_Rates":
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["name"])
 
 
 # ---------------------------------------------------------------- the formula on each backend

@@ -285,7 +285,7 @@ class InverseTimeDecay:
         ------
         TypeError
             If `steps` is neither an integer nor a range, or `out` is not an array of a real
-            floating dtype.
+            floating dtype, or is a masked one.
         ValueError
             If `out` is read-only or has another shape.
         OverflowError

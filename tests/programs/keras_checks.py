@@ -197,10 +197,17 @@ def test_tensors_that_are_not_real_are_refused(values: list[Any]) -> None:
         InverseTimeDecay(0.1, 1.0, 0.5)(steps)
 
 
-def test_symbolic_steps_are_traced() -> None:
-    symbolic = InverseTimeDecay(0.1, 1.0, 0.5)(keras.KerasTensor((5,), dtype="int32"))
-    assert isinstance(symbolic, keras.KerasTensor)
-    assert symbolic.shape == (5,)
+def test_symbolic_steps_become_an_operation_of_the_model(tmp_path: Path) -> None:
+    config = CONFIGS[1]
+    steps = np.arange(0, 999, 3, dtype=np.float32)[None]
+    symbolic = keras.Input((333,))
+    rates = InverseTimeDecay(*config)(symbolic)
+    assert isinstance(rates, keras.KerasTensor)
+    assert rates.shape == (None, 333)
+    model = keras.Model(symbolic, rates)
+    model.save(tmp_path / "model.keras")
+    for each in model, keras.saving.load_model(tmp_path / "model.keras"):
+        assert_same_bits(each.predict(steps, verbose=0), expected(steps, config))
 
 
 def test_the_table_is_in_the_dtype_that_keras_computes_in() -> None:
