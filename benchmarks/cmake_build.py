@@ -9,7 +9,8 @@ BUILD = HERE.parent / "build" / "benchmarks"
 
 def built(target: str, file_name: str) -> Path:
     """Build `target`, or bring it up to date, and return the path of the file it makes."""
-    for arguments in ["-S", HERE, "-B", BUILD], ["--build", BUILD, "--target", target]:
+    here, build = str(HERE), str(BUILD)
+    for arguments in ["-S", here, "-B", build], ["--build", build, "--target", target]:
         done = subprocess.run(["cmake", *arguments], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{done.args} failed:\n{done.stdout}{done.stderr}")

@@ -33,7 +33,12 @@ def measure() -> tuple[str, Counts]:
     driver = built("instructions_driver", "instructions_driver")
     totals: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", driver]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={folder}/counts",
+            str(driver),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise click.ClickException(f"the driver failed under valgrind:\n{done.stderr}")

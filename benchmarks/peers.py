@@ -89,7 +89,7 @@ def _numba_kernel(form: str, kind: Callable[[int], Any], fastmath: bool) -> Any:
 
 
 def _numexpr(job: Job) -> Call:
-    import numexpr
+    import numexpr  # type: ignore[import-untyped]
 
     names = ("one", "lr", "decay_steps", "rate")
     operands = dict(zip(names, map(job.out.dtype.type, (1, *HYPER)), strict=True))
@@ -149,7 +149,7 @@ def _numpy(job: Job) -> Call:
 
 
 def _keras(job: Job) -> Call:
-    import keras
+    import keras  # type: ignore[import-untyped]
 
     if job.out.dtype != np.float32:
         raise TypeError("it computes in float32 alone")

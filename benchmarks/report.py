@@ -17,7 +17,7 @@ from typing import Any
 
 import ceiling
 import click
-import cpuinfo
+import cpuinfo  # type: ignore[import-untyped]
 import invdecay
 import numpy as np
 import peers
@@ -249,12 +249,12 @@ def growth(run: Run) -> Iterator[str]:
     for n in [*(10**k for k in range(1, 9) if 10**k < run.n), run.n]:
         progress(f"growth: {n:,} elements")
         steps, own, out = (np.arange(n, dtype=np.float32) for _ in range(3))
-        calls = {
+        by_name: dict[str, Call] = {
             "invdecay": partial(decay, steps, *HYPER, out=own),
             **peers.prepared(ARRAY_PEERS, Job(steps, out)),
             "copy": ceiling.fastest(out, steps)[1],
         }
-        for name, seconds in interleaved(calls, 3, PAUSE).items():
+        for name, seconds in interleaved(by_name, 3, PAUSE).items():
             speeds[name][n] = n / float(np.median(seconds)) / 1e6
     draw(HERE / "results" / "growth.svg", speeds)
     yield "![Throughput against length](results/growth.svg)"
@@ -265,11 +265,11 @@ def growth(run: Run) -> Iterator[str]:
     for threads in sorted({1, most // 2 or 1, most}):
         progress(f"growth: {threads} threads")
         for path in Path("float32", "float32", "float32"), Path(None, "float64", "float64"):
-            steps, out, call = path.checked(run.n)
-            move = ceiling.fastest(out, steps, threads)[1]
-            calls = {path.name: call, "a copy" if path.step else "a fill": move}
+            at, rates, call = path.checked(run.n)
+            move = ceiling.fastest(rates, at, threads)[1]
+            by_name = {path.name: call, "a copy" if path.step else "a fill": move}
             with invdecay.num_threads(threads):
-                for name, seconds in interleaved(calls, run.rounds).items():
+                for name, seconds in interleaved(by_name, run.rounds).items():
                     speeds[name][threads] = run.n / float(np.median(seconds)) / 1e6
     yield _growth_table("threads", speeds)
 
