@@ -155,6 +155,7 @@ def test_names_that_the_encoding_lacks(encoding: str) -> None:
     [
         ({}, [], [b"lr.npy", b"100%", b"8.0/8.0 MB", b"\x1b[3"], []),
         ({"COLUMNS": "40"}, [], [b"100%"], [b"MB", b"lr.npy"]),
+        ({"COLUMNS": "99999999"}, [], [b"lr.npy", b"100%"], []),
         ({"NO_COLOR": "1"}, [], [b"100%"], [b"\x1b[3", b"\x1b[9"]),
         ({"PYTHONIOENCODING": "cp1252"}, [], [b"100%", b"8.0/8.0 MB", b"---"], []),
         ({"TERM": "dumb"}, [], [], [b""]),
@@ -350,6 +351,7 @@ def test_shells_are_told_the_completions() -> None:
         (f"precompute {S} --steps=3 --dtype=float16 lr.npy", "'float16'"),
         (f"precompute {S} --steps=3 --store-dtype=int8 lr.npy", "'int8' is not a real floating"),
         (f"precompute {S} --steps=3 --store-dtype=no lr.npy", "'no' is not a real floating dtype"),
+        (f"precompute {S} --steps=3 s3://b/lr.zarr", "path must be a path, not a URL, got 's3://b"),
         (f"precompute {S} --steps=3 ''", "'PATH': it is empty, and a table needs a name"),
         (f"precompute {S} --steps=3 config.json", "must end in .npy or .zarr, got 'config.json'"),
         (f"precompute {S} --steps=3 -", "must end in .npy or .zarr, got '-'"),
@@ -414,10 +416,11 @@ def test_a_schedule_from_its_configuration(
 ) -> None:
     """From a file or from standard input."""
     schedule = InverseTimeDecay(0.1, 1000, 0.5, True, "mine", dtype=dtype)
-    Path("c.json").write_text(json.dumps(schedule.get_config()))
+    # With the mark that some editors put first.
+    Path("c.json").write_text(json.dumps(schedule.get_config()), "utf-8-sig")
     assert main(["precompute", "--from-config=c.json", "--steps=1e4", "lr.npy"]) == 0
     assert written(schedule=schedule)
-    with open("c.json") as stdin:
+    with open("c.json", encoding="utf-8-sig") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert main(["verify", "--from-config=-", "lr.npy"]) == 0
 
@@ -428,6 +431,7 @@ def test_a_schedule_from_its_configuration(
         (None, "c.json: No such file or directory"),
         ("{", "c.json is not a JSON file: "),
         ("\xff", "c.json is not a JSON file: "),
+        ("[" * 100_000, "c.json is not a JSON file: "),
         ("[1, 2, 3]", "c.json must hold an object with initial_learning_rate, "),
         ('{"decay_rate": 1, "decay_steps": 3}', "c.json lacks initial_learning_rate"),
         (json.dumps(EXPECTED.get_config() | {"rate": 1}), "c.json has rate, which a schedule has"),

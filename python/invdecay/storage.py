@@ -120,7 +120,9 @@ def save_table(
     if target.suffix == ".zarr":
         from . import _zarr
 
-        return _zarr.save(schedule, target, steps, stored, progress, force)
+        plan = _zarr.Plan.of(schedule, steps, stored, "auto")
+        _zarr.write(_zarr.Folder(target, force), plan, progress, "save_table")
+        return target
     sink = _stored(target, _header(steps, stored), table_size(steps, stored), force)
     piped(sink, schedule, steps, stored, _CHUNK, progress, reporter="save_table")
     return target
@@ -149,7 +151,7 @@ def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
 def _stored(path: Path, header: bytes, size: int, force: bool) -> Sink[None]:
     """Write the chunks to a file."""
     partial = _Partial(path, header, size, force)
-    with errors_naming(str(path.absolute())), partial.opened():
+    with partial.opened():
         while (values := (yield)) is not None:
             partial.put(values.view(np.uint8).data)
         partial.publish()
@@ -206,6 +208,7 @@ class _Partial:
                 stack.callback(os.close, self._folder)
                 self._name, hidden = self._path.name, Path(hidden.name)
             self._hidden = Hidden(str(hidden), self._path, self._folder)
+            stack.enter_context(errors_naming(str(self._path)))
             try:
                 old = self._check_path()
                 stack.enter_context(self._hidden.opened())
