@@ -74,6 +74,14 @@ def test_odd_names(path: Path, name: str) -> None:
     check(path)
 
 
+@pytest.mark.parametrize("letter", ["a", "é"])
+@pytest.mark.parametrize("length", [1, 246, 250, 255])
+def test_long_names(path: Path, length: int, letter: str) -> None:
+    """Every name that the file system takes, of one or more bytes a letter."""
+    room = max(len(letter.encode()), length - len(path.suffix))
+    test_odd_names(path, (letter * 255).encode()[:room].decode(errors="ignore"))
+
+
 @pytest.mark.parametrize("name", ["s3://bucket/lr", "file:///lr", "l\0r"])
 def test_names_that_no_file_has(path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"path must (be a path, not a URL|not hold a null char)"):

@@ -797,13 +797,6 @@ def test_a_replaced_folder_keeps_its_mode(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o2750
 
 
-def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 250 + ".zarr")
-    interrupted(path, 3)
-    to_zarr(SCHEDULE, path, STEPS)
-    check(path)
-
-
 # ---------------------------------------------------------------- space
 
 

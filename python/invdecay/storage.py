@@ -123,19 +123,24 @@ def save_table(
         plan = _zarr.Plan.of(schedule, steps, stored, "auto")
         _zarr.write(_zarr.Folder(target, force), plan, progress, "save_table")
         return target
-    sink = _stored(target, _header(steps, stored), table_size(steps, stored), force)
+    sink = _stored(target, _header(steps, stored), table_size(target, steps, stored), force)
     piped(sink, schedule, steps, stored, _CHUNK, progress, reporter="save_table")
     return target
 
 
-def table_size(steps: range, dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a table's ``.npy`` file."""
-    return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
+def table_size(path: Path, steps: range, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a table: all of a ``.npy`` file, or the rates of a Zarr array."""
+    header = b"" if path.suffix == ".zarr" else _header(steps, dtype)
+    return len(header) + len(steps) * dtype.itemsize
 
 
 def check_target(path: Path, size: int, force: bool = False) -> int:
     """Refuse a path or a size that cannot be written, as a write would; return the free space."""
-    if path.suffix == ".npy":
+    if path.suffix == ".zarr":
+        from . import _zarr
+
+        _zarr.Folder(path, force)
+    else:
         _check_replaced(str(path), path.parent, None, force)
     return check_space(path.parent, size, path)
 
