@@ -148,7 +148,7 @@ def test_what_platforms_lack(path: Path, lack: str, monkeypatch: Patch) -> None:
     if lack == "POSIX":
         monkeypatch.setattr(os, "supports_dir_fd", set())
         monkeypatch.setattr(_files, "fcntl", None)
-        for name in "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod", "posix_fadvise":
+        for name in "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod", "posix_fadvise", "geteuid":
             monkeypatch.delattr(os, name)
     else:
         monkeypatch.setattr(_files.fcntl, "flock", unsupported)

@@ -98,7 +98,8 @@ def save_table(
     complete and on disk it is a hidden file in the same folder, ``.invdecay-*.partial``. After an
     interruption (Ctrl-C, a crash, an error) a note on the exception says what is kept. The same
     call then resumes: it computes the table again, compares it with the hidden file, and writes
-    from the first difference on. A replaced file keeps its mode and, where allowed, its owner.
+    from the first difference on. What another user has left is begun anew. A replaced file keeps
+    its mode and, where allowed, its owner.
     Memory stays below 256 MiB whatever the length. While Python exits, ``.npy`` files can still be
     written, and Zarr arrays cannot, since the package zarr then starts no threads.
 
