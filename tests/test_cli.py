@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def test_names_that_the_encoding_lacks(encoding: str) -> None:
     [
         ({}, [], [b"lr.npy", b"100%", b"8.0/8.0 MB", b"\x1b[3"], []),
         ({"COLUMNS": "40"}, [], [b"100%"], [b"MB", b"lr.npy"]),
+        ({"COLUMNS": "99999999"}, [], [b"lr.npy", b"100%"], []),
         ({"NO_COLOR": "1"}, [], [b"100%"], [b"\x1b[3", b"\x1b[9"]),
         ({"PYTHONIOENCODING": "cp1252"}, [], [b"100%", b"8.0/8.0 MB", b"---"], []),
         ({"TERM": "dumb"}, [], [], [b""]),
@@ -179,26 +181,27 @@ def test_progress_bar(
         save_table(EXPECTED, "lr.npy", 10**6)
     arguments = [*(SCHEDULE if command != "inspect" else []), *options]
     arguments += ["--steps=1e6"] if command == "precompute" else []
-    ended = subprocess.run(
+    with subprocess.Popen(
         [*RUN, command, *arguments, "lr.npy"],
         stdout=subprocess.PIPE,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100", **environment},
-        check=True,
-    )
-    os.set_blocking(ours, False)
-    try:
-        bar = os.read(ours, 1 << 20)
-    except BlockingIOError:
-        bar = b""
-    finally:
-        os.close(ours)
+    ) as process:
         os.close(theirs)
+        bar = b""
+        with suppress(OSError):  # when the command has ended
+            # At once, since a terminal that nobody reads holds up what writes to it.
+            while part := os.read(ours, 1 << 16):
+                bar += part
+        assert process.stdout is not None
+        shown = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
     assert [part for part in drawn if part not in bar] == []
     assert [part for part in left_out if (part in bar if part else bar)] == []
     assert not bar or bar.endswith(b"\x1b[2K")
-    assert b"\x1b" not in ended.stdout
-    assert bool(ended.stdout) is not bool(options)
+    assert b"\x1b" not in shown
+    assert bool(shown) is not bool(options)
 
 
 # ---------------------------------------------------------------- help, versions, imports
@@ -350,6 +353,7 @@ def test_shells_are_told_the_completions() -> None:
         (f"precompute {S} --steps=3 --dtype=float16 lr.npy", "'float16'"),
         (f"precompute {S} --steps=3 --store-dtype=int8 lr.npy", "'int8' is not a real floating"),
         (f"precompute {S} --steps=3 --store-dtype=no lr.npy", "'no' is not a real floating dtype"),
+        (f"precompute {S} --steps=3 s3://b/lr.zarr", "path must be a path, not a URL, got 's3://b"),
         (f"precompute {S} --steps=3 ''", "'PATH': it is empty, and a table needs a name"),
         (f"precompute {S} --steps=3 config.json", "must end in .npy or .zarr, got 'config.json'"),
         (f"precompute {S} --steps=3 -", "must end in .npy or .zarr, got '-'"),
@@ -414,10 +418,11 @@ def test_a_schedule_from_its_configuration(
 ) -> None:
     """From a file or from standard input."""
     schedule = InverseTimeDecay(0.1, 1000, 0.5, True, "mine", dtype=dtype)
-    Path("c.json").write_text(json.dumps(schedule.get_config()))
+    # With the mark that some editors put first.
+    Path("c.json").write_text(json.dumps(schedule.get_config()), "utf-8-sig")
     assert main(["precompute", "--from-config=c.json", "--steps=1e4", "lr.npy"]) == 0
     assert written(schedule=schedule)
-    with open("c.json") as stdin:
+    with open("c.json", encoding="utf-8-sig") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert main(["verify", "--from-config=-", "lr.npy"]) == 0
 
@@ -428,6 +433,7 @@ def test_a_schedule_from_its_configuration(
         (None, "c.json: No such file or directory"),
         ("{", "c.json is not a JSON file: "),
         ("\xff", "c.json is not a JSON file: "),
+        ("[" * 100_000, "c.json is not a JSON file: "),
         ("[1, 2, 3]", "c.json must hold an object with initial_learning_rate, "),
         ('{"decay_rate": 1, "decay_steps": 3}', "c.json lacks initial_learning_rate"),
         (json.dumps(EXPECTED.get_config() | {"rate": 1}), "c.json has rate, which a schedule has"),

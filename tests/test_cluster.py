@@ -450,6 +450,9 @@ def test_nobody_comes(scheduler: str, folders: tuple[Path, Path]) -> None:
         to_zarr("lr.zarr", scheduler, timeout=0.5)
     with pytest.raises(TimeoutError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
         to_zarr("lr.zarr", "tcp://127.0.0.1:1", timeout=0.5)
+    for timeout in -1, float("nan"), float("inf"), "1 s":
+        with pytest.raises((TypeError, ValueError), match="timeout must be"):
+            to_zarr("lr.zarr", scheduler, timeout=timeout)
     for address in "nonsense", "foo://bar:1", "127.0.0.1:port":
         with pytest.raises(ValueError, match=f"client must be the address .*, got '{address}'"):
             to_zarr("lr.zarr", address, timeout=0.5)

@@ -148,7 +148,7 @@ def test_what_platforms_lack(path: Path, lack: str, monkeypatch: Patch) -> None:
     if lack == "POSIX":
         monkeypatch.setattr(os, "supports_dir_fd", set())
         monkeypatch.setattr(_files, "fcntl", None)
-        for name in "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod", "posix_fadvise":
+        for name in "O_DIRECTORY", "O_NOFOLLOW", "fchown", "fchmod", "posix_fadvise", "geteuid":
             monkeypatch.delattr(os, name)
     else:
         monkeypatch.setattr(_files.fcntl, "flock", unsupported)
@@ -267,7 +267,7 @@ def test_missing_permissions(path: Path) -> None:
         save_table(SCHEDULE, path / "lr.npy", 5)
     with mounted(path.parent, f"--bind {path.parent}", "-o remount,bind,ro"):
         refused(path, OSError, "Read-only file system")
-    for folder, file in (0o333, 0o644), (0o555, 0o644), (0o1777, 0o644), (0o777, 0o600):
+    for folder, file in (0o333, 0o644), (0o555, 0o644), (0o777, 0o600):
         path.parent.chmod(folder)
         path.chmod(file)
         with as_another_user(path.parent), pytest.raises(PermissionError):
@@ -290,17 +290,6 @@ def test_free_space(path: Path) -> None:
         refused(path, OSError, r"needs 1\d\d.. kB, [23]\d.. kB are free", steps=20_000)
         save(path, STEPS)
         assert_only_the_table(path)
-
-
-@pytest.mark.parametrize("length", [6, 245, 246, 250, 254, 255])
-def test_long_names(path: Path, length: int) -> None:
-    """Every name that the file system takes, of one or more bytes a letter."""
-    for letter in "a", "é":
-        name = (letter * 255).encode()[: length - 4].decode(errors="ignore") + ".npy"
-        interrupted(path.with_name(name), 5)
-        save(path.with_name(name), STEPS)
-        assert_only_the_table(path.with_name(name))
-        path.with_name(name).unlink()
 
 
 # ---------------------------------------------------------------- interruption
@@ -624,6 +613,27 @@ def test_threads(path: Path, where: str) -> None:
     done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert_only_the_table(path)
+
+
+AT_EXIT = """
+import sys, threading, time
+from invdecay import InverseTimeDecay, save_table
+def loop():
+    while True:
+        save_table(InverseTimeDecay(0.1, 1000, 0.5), sys.argv[1], range(3, 6000))
+threading.Thread(target=loop, daemon=True).start()
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("exits", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_a_daemon_thread_at_exit(path: Path, exits: int) -> None:
+    """Python ends in silence, and the table is absent or complete."""
+    for delay in np.random.default_rng(exits).uniform(0.05, 0.25, exits):
+        command = [sys.executable, "-W", "error", "-c", AT_EXIT, path, str(delay)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not path.exists() or path.read_bytes() == NEW
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's account of the process")

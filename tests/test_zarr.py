@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from invdecay import InverseTimeDecay, _files, save_table, storage
+from invdecay.verification import configuration
 from support import arrays
 from support.arrays import Stop, hidden, inodes, inspect, stop_after, verify
 from support.faults import mounted
@@ -175,7 +176,10 @@ def test_flags_are_reported_once(path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         to_zarr(pole, path, STEPS)
-    assert [str(warning.message) for warning in caught] == ["divide by zero encountered in to_zarr"]
+    (warning,) = caught
+    # The fallback lets NumPy warn, which names its own operation.
+    name = "to_zarr" if invdecay.backend == "native" else "divide"
+    assert str(warning.message) == f"divide by zero encountered in {name}"
     with np.errstate(divide="ignore"):
         check(path, pole)
 
@@ -579,12 +583,14 @@ os.rename = dying
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_killed_process_leaves_the_old_or_the_new(path: Path, kills: int) -> None:
+def test_a_killed_process_leaves_nothing_the_old_or_the_new(path: Path, kills: int) -> None:
     rng = np.random.default_rng(5)
     program = "import os; os.fsync = lambda descriptor: time.sleep(0.002)"
-    for _ in range(kills):
+    found = {"absent": 0, "old": 0, "complete": 0}
+    for kill in range(kills):
         shutil.rmtree(path, ignore_errors=True)
-        to_zarr(OTHER, path, STEPS)
+        if kill % 2:
+            to_zarr(OTHER, path, STEPS)
         with child(path, program) as process:
             assert process.stdout is not None
             for _ in range(rng.integers(1, CHUNKS + 3)):
@@ -592,11 +598,16 @@ def test_a_killed_process_leaves_the_old_or_the_new(path: Path, kills: int) -> N
             time.sleep(rng.random() * 0.01)
             process.kill()
             process.communicate(timeout=60)
-        if path.exists():
-            found = zarr.open_array(path, mode="r").attrs["invdecay"]["schedule"]
-            check_bits(path, InverseTimeDecay.from_config(found))
+        if not path.exists():
+            found["absent"] += 1
+        elif verify(path).equal and inspect(path).schedule == configuration(SCHEDULE):
+            found["complete"] += 1
+        else:
+            check_bits(path, OTHER)
+            found["old"] += 1
         to_zarr(SCHEDULE, path, STEPS)
         check(path)
+    print(kills, "kills:", found)
 
 
 def test_two_writers_exclude_each_other(path: Path) -> None:
@@ -795,13 +806,6 @@ def test_a_replaced_folder_keeps_its_mode(path: Path) -> None:
     path.chmod(0o2750)
     to_zarr(SCHEDULE, path, STEPS)
     assert stat.S_IMODE(path.stat().st_mode) == 0o2750
-
-
-def test_names_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 250 + ".zarr")
-    interrupted(path, 3)
-    to_zarr(SCHEDULE, path, STEPS)
-    check(path)
 
 
 # ---------------------------------------------------------------- space

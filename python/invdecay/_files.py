@@ -199,7 +199,9 @@ class Hidden:
                 raise
 
     def _is_ours(self) -> bool:
-        return self.descriptor is None or os.fstat(self.descriptor).st_uid == os.geteuid()
+        if self.descriptor is None or not hasattr(os, "geteuid"):  # Windows
+            return True
+        return os.fstat(self.descriptor).st_uid == os.geteuid()
 
     def is_there(self) -> bool:
         """Return whether the name still is that of what was opened."""

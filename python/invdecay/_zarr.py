@@ -17,10 +17,10 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,21 +55,7 @@ CHUNK_BYTES = 1 << 24
 _STORED = "float16", "float32", "float64"
 
 
-# ---------------------------------------------------------------- the interface of storage.py
-
-
-def save(
-    schedule: InverseTimeDecay,
-    path: Path,
-    steps: range,
-    dtype: np.dtype[Any],
-    progress: Progress = None,
-    force: bool = False,
-) -> Path:
-    """Write a table to a Zarr array in the folder `path`."""
-    target = Folder(path, force)
-    write(target, Plan.of(schedule, steps, dtype, "auto"), progress, "save_table")
-    return target.path
+# ---------------------------------------------------------------- what an array holds
 
 
 def table_at(path: Any) -> Table:
@@ -87,8 +73,7 @@ def table_at(path: Any) -> Table:
     if array.ndim != 1 or array.dtype.kind != "f":
         found = f"got {array.dtype} of shape {array.shape}"
         raise ValueError(f"{path} must hold rates in one dimension, {found}")
-    described = _description(array)
-    whole = described is None or described.complete
+    schedule, steps, whole = _description(array) or (None, None, True)
     chunk = max(1, array.chunks[0])
 
     def read(start: int, stop: int) -> npt.NDArray[Any]:
@@ -109,12 +94,9 @@ def table_at(path: Any) -> Table:
             whole and array.nchunks_initialized == array.nchunks,
         ),
         fault="" if whole else "is not complete",
-        schedule=None if described is None else described.schedule,
-        steps=None if described is None else described.steps,
+        schedule=schedule,
+        steps=steps,
     )
-
-
-# ---------------------------------------------------------------- what an array holds
 
 
 @dataclass(frozen=True)
@@ -172,25 +154,15 @@ class Plan:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the attributes say of an array that was written here."""
-
-    schedule: InverseTimeDecay
-    steps: range
-    complete: bool
-
-
-def _description(array: Array) -> Description | None:
+def _description(array: Array) -> tuple[InverseTimeDecay, range, bool] | None:
+    """Return what an array says of itself: schedule, steps, and whether it is complete."""
     attributes = array.attrs.asdict().get("invdecay")
     if attributes is None:
         return None
     try:
-        return Description(
-            InverseTimeDecay.from_config(attributes["schedule"]),
-            step_range(range(*attributes["steps"])),
-            attributes["complete"] is True,
-        )
+        schedule = InverseTimeDecay.from_config(attributes["schedule"])
+        steps = step_range(range(*attributes["steps"]))
+        return schedule, steps, attributes["complete"] is True
     except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise ValueError(f"{array.store}: the attributes of invdecay are damaged") from error
 
@@ -266,7 +238,7 @@ def store_chunk(
         raise NotFoundThereError(errno.ENOENT, text, str(array.store))
     written = not (present and holds(array, chunk, values))
     if written:
-        array[_place(array, chunk)] = values
+        array.blocks[chunk] = values
     if isinstance(array.store, LocalStore):
         path = array.store.root / "c" / str(chunk)
         try:
@@ -283,38 +255,19 @@ def store_chunk(
 def holds(array: Array, chunk: int, values: npt.NDArray[Any]) -> bool:
     """Return whether a chunk is there with these bits."""
     try:
-        return not differences(array[_place(array, chunk)], values).any()
+        return not differences(array.blocks[chunk], values).any()
     except ValueError:  # a chunk of another length
         return False
-
-
-def _place(array: Array, chunk: int) -> slice:
-    begin = chunk * array.chunks[0]
-    return slice(begin, min(begin + array.chunks[0], array.shape[0]))
 
 
 # ---------------------------------------------------------------- where arrays are written
 
 
-class Target(Protocol):
-    """A place for a table, and the array that one call is writing there."""
-
-    name: str  # for messages
-    array: Array
-    call: str
-    present: set[int]  # chunks that an interrupted call has left
-
-    def opened(self, plan: Plan) -> AbstractContextManager[None]:
-        """Make the array for this call alone; on an error say what is kept."""
-        ...
-
-    def publish(self, plan: Plan) -> None:
-        """Let readers have the array, whose chunks are all there."""
-        ...
-
-
 class InPlace:
     """A store that cannot rename: the attribute ``complete`` is set last."""
+
+    array: Array
+    present: set[int]  # chunks that an interrupted call has left
 
     def __init__(self, store: Store, force: bool) -> None:
         self.store = store
@@ -323,10 +276,11 @@ class InPlace:
             raise ValueError(f"path must be a store that can be written, got {store}")
         if not store.supports_listing or not store.supports_deletes:
             raise ValueError(f"path must be a store that lists and deletes, got {store}")
-        _check_replaceable(_kind(store), str(store), force)
+        _check_replaceable(store, str(store), force)
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[None]:
+        """Make the array for this call alone; on an error say what is kept."""
         self.call = uuid.uuid4().hex
         if self._same(plan):
             self.present = present_in(self.store, plan.chunks)
@@ -348,16 +302,16 @@ class InPlace:
 
     def _same(self, plan: Plan) -> bool:
         try:
-            array = zarr.open_array(self.store, mode="r")
+            array: Array = zarr.open_array(self.store, mode="r")
             found = _description(array)
         except (OSError, ValueError):
             return False
         if found is None or array.metadata.zarr_format != 3:
             return False
-        there = Plan(found.schedule, found.steps, array.dtype, array.chunks[0])
-        return there.identity == plan.identity
+        return Plan(*found[:2], array.dtype, array.chunks[0]).identity == plan.identity
 
     def publish(self, plan: Plan) -> None:
+        """Let readers have the array, whose chunks are all there."""
         if not is_written_by(self.array, self.call):
             raise OSError(errno.ESTALE, "was removed or written by another call", self.name)
         self.array.update_attributes({"invdecay": plan.description(complete=True)})
@@ -366,6 +320,8 @@ class InPlace:
 class Folder:
     """A folder: the array is written beside it and renamed."""
 
+    array: Array
+    present: set[int]  # chunks that an interrupted call has left
     _published = False
 
     def __init__(self, path: Path, force: bool) -> None:
@@ -388,7 +344,7 @@ class Folder:
                     if is_mount_point(descriptor):
                         raise OSError(errno.EBUSY, "is a mount point", self.name)
             if any(path.iterdir()):
-                _check_replaceable(_kind(LocalStore(path, read_only=True)), self.name, self._force)
+                _check_replaceable(LocalStore(path, read_only=True), self.name, self._force)
         elif not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EEXIST, "exists and is not a Zarr array", self.name)
         elif not self._force:
@@ -398,6 +354,7 @@ class Folder:
 
     @contextmanager
     def opened(self, plan: Plan) -> Iterator[None]:
+        """Make the array for this call alone; on an error say what is kept."""
         # One name for each table: a worker that a call has given up, and that still writes, then
         # never writes into an array of other rates.
         self.hidden = hidden_path(self.path, f"-{plan.identity[:16]}.partial")
@@ -459,6 +416,7 @@ class Folder:
                     _remove(Path(entry.path))
 
     def publish(self, plan: Plan) -> None:
+        """Let readers have the array, if all its chunks are there."""
         self._tidy(plan)
         whole = len(present_in(self.array.store, plan.chunks)) == plan.chunks
         if not whole or not is_written_by(self.array, self.call):
@@ -507,6 +465,10 @@ class Folder:
             shutil.rmtree(self.hidden)
 
 
+Target = InPlace | Folder
+"""A place for a table, and the array that one call is writing there."""
+
+
 def target_of(path: Any, force: bool) -> Target:
     """Return where a table goes: a path, the URL of a store, or a store."""
     if isinstance(path, LocalStore):
@@ -523,25 +485,20 @@ def target_of(path: Any, force: bool) -> Target:
         raise TypeError(f"path must be a path, a URL or a Zarr store, got {path!r}") from None
 
 
-Kind = Literal["nothing", "array", "group", "other"]
-
-
-def _kind(store: Store) -> Kind:
-    """Return what a store holds."""
+def _check_replaceable(store: Store, where: str, force: bool) -> None:
+    """Refuse a store that holds anything but a Zarr array or, by force, a group."""
+    found: Any = None
     try:
         found = zarr.open(store, mode="r")
     except FileNotFoundError:
-        return "nothing" if sync(store.is_empty("")) else "other"
+        if sync(store.is_empty("")):
+            return
     except (OSError, ValueError, KeyError):
-        return "other"
-    return "array" if isinstance(found, zarr.Array) else "group"
-
-
-def _check_replaceable(kind: Kind, where: str, force: bool) -> None:
-    if kind == "group" and not force:
+        pass
+    if isinstance(found, zarr.Group) and not force:
         text = "exists and is a Zarr group, not an array; force replaces it"
         raise OSError(errno.EEXIST, text, where)
-    if kind == "other":
+    if found is None:
         raise OSError(errno.EEXIST, "exists and is not a Zarr array", where)
 
 

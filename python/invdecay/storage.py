@@ -98,7 +98,8 @@ def save_table(
     complete and on disk it is a hidden file in the same folder, ``.invdecay-*.partial``. After an
     interruption (Ctrl-C, a crash, an error) a note on the exception says what is kept. The same
     call then resumes: it computes the table again, compares it with the hidden file, and writes
-    from the first difference on. A replaced file keeps its mode and, where allowed, its owner.
+    from the first difference on. What another user has left is begun anew. A replaced file keeps
+    its mode and, where allowed, its owner.
     Memory stays below 256 MiB whatever the length. While Python exits, ``.npy`` files can still be
     written, and Zarr arrays cannot, since the package zarr then starts no threads.
 
@@ -120,20 +121,27 @@ def save_table(
     if target.suffix == ".zarr":
         from . import _zarr
 
-        return _zarr.save(schedule, target, steps, stored, progress, force)
-    sink = _stored(target, _header(steps, stored), table_size(steps, stored), force)
+        plan = _zarr.Plan.of(schedule, steps, stored, "auto")
+        _zarr.write(_zarr.Folder(target, force), plan, progress, "save_table")
+        return target
+    sink = _stored(target, _header(steps, stored), table_size(target, steps, stored), force)
     piped(sink, schedule, steps, stored, _CHUNK, progress, reporter="save_table")
     return target
 
 
-def table_size(steps: range, dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a table's ``.npy`` file."""
-    return len(_header(steps, dtype)) + len(steps) * dtype.itemsize
+def table_size(path: Path, steps: range, dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a table: all of a ``.npy`` file, or the rates of a Zarr array."""
+    header = b"" if path.suffix == ".zarr" else _header(steps, dtype)
+    return len(header) + len(steps) * dtype.itemsize
 
 
 def check_target(path: Path, size: int, force: bool = False) -> int:
     """Refuse a path or a size that cannot be written, as a write would; return the free space."""
-    if path.suffix == ".npy":
+    if path.suffix == ".zarr":
+        from . import _zarr
+
+        _zarr.Folder(path, force)
+    else:
         _check_replaced(str(path), path.parent, None, force)
     return check_space(path.parent, size, path)
 
@@ -149,7 +157,7 @@ def _header(steps: range, dtype: np.dtype[Any]) -> bytes:
 def _stored(path: Path, header: bytes, size: int, force: bool) -> Sink[None]:
     """Write the chunks to a file."""
     partial = _Partial(path, header, size, force)
-    with errors_naming(str(path.absolute())), partial.opened():
+    with partial.opened():
         while (values := (yield)) is not None:
             partial.put(values.view(np.uint8).data)
         partial.publish()
@@ -206,6 +214,7 @@ class _Partial:
                 stack.callback(os.close, self._folder)
                 self._name, hidden = self._path.name, Path(hidden.name)
             self._hidden = Hidden(str(hidden), self._path, self._folder)
+            stack.enter_context(errors_naming(str(self._path)))
             try:
                 old = self._check_path()
                 stack.enter_context(self._hidden.opened())

@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from .. import InverseTimeDecay
+from .._files import format_bytes
 from ._options import (
     errors_in_one_line,
     floating,
@@ -99,17 +100,19 @@ def precompute(
     if not quiet and (warning := rates.warning()) is not None:
         say(f"warning: {warning}")
     with errors_in_one_line():
-        size = _size(path, steps, stored)
+        from ..storage import check_target, table_size
+
+        size = table_size(path, steps, stored)
         if dry_run:
-            free = _check(path, size, force)
-            rest = f"not written; {_in_bytes(free)} are free"
+            free = check_target(path, size, force)
+            rest = f"not written; {format_bytes(free)} are free"
         else:
             with _progress_bar(path.name, stored.itemsize, quiet) as progress:
                 _write(schedule, path, steps, stored, progress, force, scheduler, timeout or 60.0)
             rest = f"{time.perf_counter() - began:.2f} s"
     if not quiet:
         elements = "1 element" if count == 1 else f"{count:,} elements"
-        show(f"{path}: {elements}, {stored}, {_in_bytes(size)}, {rest}")
+        show(f"{path}: {elements}, {stored}, {format_bytes(size)}, {rest}")
         if count:
             show(f"rates: first {rates.at(0)}, last {rates.at(count - 1)}{_extremes(rates)}")
 
@@ -146,29 +149,6 @@ def _write(
         if not getattr(interrupt, "__notes__", ()):
             interrupt.add_note(f"Nothing is kept, and {path} is as it was.")
         raise
-
-
-def _size(path: Path, steps: range, stored: np.dtype[Any]) -> int:
-    from ..storage import table_size
-
-    return table_size(steps, stored) if path.suffix == ".npy" else len(steps) * stored.itemsize
-
-
-def _in_bytes(count: int) -> str:
-    from .._files import format_bytes
-
-    return format_bytes(count)
-
-
-def _check(path: Path, size: int, force: bool) -> int:
-    """Refuse what could not be written; return the space that is free."""
-    from .. import storage
-
-    if path.suffix == ".zarr":
-        from .. import _zarr
-
-        _zarr.Folder(path, force)
-    return storage.check_target(path, size, force)
 
 
 @contextmanager
@@ -312,7 +292,7 @@ def inspect(as_json: bool, path: Path) -> None:
         show(json.dumps({key: _in_json(value) for key, value in facts.items()}, indent=2))
         return
     facts["length"] = f"{found.length:,}"
-    facts["size"] = _in_bytes(found.size)
+    facts["size"] = format_bytes(found.size)
     facts["complete"] = "yes" if found.complete else "no"
     facts["steps"] = steps
     if found.schedule is not None:
