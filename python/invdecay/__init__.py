@@ -1,25 +1,21 @@
 """Inverse-time-decay learning-rate schedules in bulk, bit for bit as Keras computes them."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING, Any
 
-from importlib import import_module
+from ._backend import (
+    available_targets,
+    backend,
+    continuous_decay,
+    simd_target,
+    staircase_decay,
+)
+from ._config import show_config
+from .functions import inverse_time_decay
+from .schedule import InverseTimeDecay
+from .threads import get_num_threads, num_threads, set_num_threads
 
-TYPE_CHECKING = False  # typing itself takes longer to import than all that is needed here
 if TYPE_CHECKING:
-    from typing import Any
-
-    from ._backend import (
-        available_targets,
-        backend,
-        continuous_decay,
-        simd_target,
-        staircase_decay,
-    )
-    from ._config import show_config
-    from .functions import inverse_time_decay
-    from .schedule import InverseTimeDecay
     from .storage import save_table
-    from .threads import get_num_threads, num_threads, set_num_threads
 
     __version__: str
 
@@ -39,34 +35,20 @@ __all__ = [
     "staircase_decay",
 ]
 
-_MODULES = {
-    "_backend": (
-        "available_targets",
-        "backend",
-        "continuous_decay",
-        "simd_target",
-        "staircase_decay",
-    ),
-    "_config": ("show_config",),
-    "functions": ("inverse_time_decay",),
-    "schedule": ("InverseTimeDecay",),
-    "storage": ("save_table",),
-    "threads": ("get_num_threads", "num_threads", "set_num_threads"),
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that the command hears Ctrl-C before NumPy is imported."""
+    # What these two need takes longer to import than all the rest.
     if name == "__version__":
         from importlib.metadata import version
 
         globals()[name] = version("invdecay")
-        return globals()[name]
-    for module, names in _MODULES.items():
-        if name in names:
-            globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    elif name == "save_table":
+        from .storage import save_table
+
+        globals()[name] = save_table
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals()[name]
 
 
 def __dir__() -> list[str]:
