@@ -18,7 +18,17 @@ PYTEST = ("python", "-m", "pytest", "-q", "-n", "2")
 
 FRAMEWORK_TESTS = [
     f"tests/test_{name}.py"
-    for name in ("keras", "torch", "jax", "dask", "zarr", "plotting", "typing", "recipes")
+    for name in (
+        "keras",
+        "torch",
+        "jax",
+        "dask",
+        "cluster",
+        "zarr",
+        "plotting",
+        "typing",
+        "recipes",
+    )
 ]
 
 
