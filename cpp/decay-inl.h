@@ -274,18 +274,20 @@ HWY_INLINE hn::Vec<hn::Rebind<std::uint16_t, D>> Float16Bits(D d, V v) {
   const hn::RebindToUnsigned<decltype(df)> du;
   const auto narrow = Convert(df, d, v);
   const auto bits = hn::BitCast(du, narrow);
-  const auto missed = hn::Eq(hn::And(bits, hn::Set(du, 0x7FFFF000u)), hn::Set(du, 0x387FF000u));
+  const auto significant = hn::Set(du, 0x7FFFF000u);
+  const auto missed = hn::Set(du, 0x387FF000u);
   if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
     // A rounding to float32, in any mode, keeps v on its side of the numbers of float16 and of the
     // ties between them. Only if it arrives at one of them is the result unsure, and then the 12
     // low bits are zeros.
     const auto low = hn::And(bits, hn::Set(du, 0xFFFu));
-    const auto unsure = hn::Or(missed, hn::Eq(low, hn::Zero(du)));
+    const auto from_missed = hn::And(hn::Xor(bits, missed), significant);
+    const auto unsure = hn::Eq(hn::Min(low, from_missed), hn::Zero(du));
     if (HWY_UNLIKELY(!hn::AllFalse(du, unsure))) {
       return Float16Bits(df, Demote(df, FoldForFloat16(d, v)));
     }
-  } else {
-    if (HWY_UNLIKELY(!hn::AllFalse(du, missed))) RaiseOnce(FE_UNDERFLOW);
+  } else if (HWY_UNLIKELY(!hn::AllFalse(du, hn::Eq(hn::And(bits, significant), missed)))) {
+    RaiseOnce(FE_UNDERFLOW);
   }
   return hn::BitCast(hn::Rebind<std::uint16_t, D>(),
                      hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), narrow));
