@@ -80,7 +80,9 @@ def hyperparameter_operand(name: str, value: Any) -> Any:
     device far away.
     """
     if type(value) is float and 0 < value < math.inf:
-        return value  # the usual case, by one look
+        return value  # the usual cases, by one look
+    if type(value) is np.ndarray and value.ndim and value.dtype.kind in "iuf":
+        return value
     if isinstance(value, (np.ndarray, np.generic)):
         if value.shape == ():
             hyperparameter(name, value)
@@ -106,6 +108,8 @@ def step_operand(step: Any) -> Any:
     TypeError
         If `step` holds text, complex numbers, dates, durations or objects.
     """
+    if type(step) is np.ndarray and step.dtype.kind in "biuf":
+        return step  # the usual case, by one look
     if is_python_number(step):
         return python_number(step)
     if isinstance(step, (UserString, bytearray)) or hasattr(type(step), "as_py"):

@@ -23,14 +23,13 @@ from ._formula import float_step
 Hyperparameters = tuple[Any, Any, Any]
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
-REAL_CODES = "?bBhHiIlLqQefd"
-"""Dtype codes of the steps that the ufuncs take."""
+NARROW: dict[Any, bool] = {
+    key: code in "ef" for code in "?bBhHiIlLqQefd" for key in (code, np.dtype(code).type)
+}
+"""For the steps that the ufuncs take, whether Python numbers beside them become float32.
 
-SCALARS = frozenset(np.dtype(code).type for code in REAL_CODES)
-"""The types of NumPy's own scalars among them."""
-
-NARROW = dict.fromkeys(REAL_CODES, False) | dict.fromkeys("ef", True)
-"""For each of them, whether Python numbers beside such steps become float32."""
+The keys are the codes of dtypes and the types of NumPy's own scalars.
+"""
 
 LARGE = 1 << 15
 """Elements of a result from which the package's own iteration is faster than NumPy's."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from ._arguments import boolean, hyperparameter_operand
 from ._backend import evaluate as evaluate_grid
 from ._backend import report_flags, ufunc_of
-from ._evaluate import LARGE, NARROW, SCALARS, evaluate, kept_arrays
+from ._evaluate import LARGE, NARROW, evaluate, kept_arrays
 
 
 @overload
@@ -130,10 +130,13 @@ def inverse_time_decay(
     # The usual call, steps of NumPy or Python and three Python numbers, takes the shortest way.
     kind = step.__class__
     narrow = None
-    if kind is float or (kind is int and -(2**63) <= step < 2**63):
+    if kind is np.ndarray:
+        if step.ndim < 2 or step.size < LARGE:
+            narrow = NARROW.get(step.dtype.char)
+    elif kind is float or (kind is int and -(2**63) <= step < 2**63):
         narrow = False
-    elif kind in SCALARS or (kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)):
-        narrow = NARROW.get(step.dtype.char)
+    else:
+        narrow = NARROW.get(kind)
     if narrow is not None and not ufunc_kwargs and (out is None or out.__class__ is np.ndarray):
         arrays = kept_arrays(narrow, hyper)
         if arrays is not None:

@@ -20,7 +20,7 @@ from ._arguments import (
     step_range,
 )
 from ._backend import report_flags, ufunc_of
-from ._evaluate import LARGE, NARROW, REAL_CODES, SCALARS, evaluate, fill
+from ._evaluate import LARGE, NARROW, evaluate, fill
 from ._formula import float_step, formula
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ _ONE = np.float32(1)
 
 _PROMOTES = {
     "float32": NARROW,
-    "float64": dict.fromkeys(REAL_CODES, True),
+    "float64": dict.fromkeys(NARROW, True),
 }
-"""For the dtype code of steps, whether NumPy's promotion alone gives the schedule's dtype."""
+"""For steps as in NARROW, whether NumPy's promotion alone gives the schedule's dtype."""
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -132,7 +132,7 @@ class InverseTimeDecay:
     _plain: bool
     _narrow: bool
     _ufunc: Any
-    _promotes: dict[str, bool]
+    _promotes: dict[Any, bool]
 
     def __init__(
         self,
@@ -239,19 +239,20 @@ class InverseTimeDecay:
                 except ZeroDivisionError:
                     pass
             return self._at_number(step)
-        # No subclasses: NumPy would hand them the schedule's own arrays, which they could change.
-        if kind in SCALARS or (kind is np.ndarray and (step.ndim < 2 or step.size < LARGE)):
+        # By type, because a subclass could change the schedule's own arrays, which NumPy hands it.
+        natural = self._promotes.get(kind)
+        if kind is np.ndarray and (step.ndim < 2 or step.size < LARGE):
             natural = self._promotes.get(step.dtype.char)
-            if natural:
-                return self._ufunc(step, *self._arrays)
-            if natural is False:
-                return self._ufunc(step, *self._arrays, dtype=self.dtype)
-        elif kind is range:
+        if natural:
+            return self._ufunc(step, *self._arrays)
+        if natural is False:
+            return self._ufunc(step, *self._arrays, dtype=self.dtype)
+        if kind is range:
             steps = step_range(step)
             out = np.empty(len(steps), self.dtype)
             report_flags(self._ufunc.__name__, self._fill(out, steps))
             return out
-        elif is_python_number(step):
+        if is_python_number(step):
             return self._at_number(python_number(step))
         hyper = self.initial_learning_rate, self.decay_steps, self.decay_rate
         return evaluate(step, hyper, self.staircase, dtype=self.dtype)
