@@ -598,7 +598,7 @@ bool EvaluateAsOneRow(const Kernels& kernels, const Sweep& sweep, const Resource
   for (std::size_t k = 0; k < kNumOperands; ++k) {
     const bool is_array = k == kStep || k == kOut;
     const std::size_t size = SizeOf(k == kStep ? sweep.step : sweep.result);
-    operands[k] = reinterpret_cast<char*>(sweep.operands[k].first);
+    operands[k] = AtAddress<char>(sweep.operands[k].first);
     strides[k] = static_cast<std::intptr_t>(sweep.operands[k].strides[0]);
     if (strides[k] != (is_array ? static_cast<std::intptr_t>(size) : 0)) return false;
     if (is_array && sweep.operands[k].first % size != 0) return false;
