@@ -78,9 +78,9 @@ Mount FindMount(const std::string& root, bool version2, const std::string& group
     const bool matches = version2 ? dash[1] == "cgroup2"
                                   : dash[1] == "cgroup" && Contains(Split(dash[3], ','), "cpu");
     if (!matches) continue;
-    const Mount mount{Unescape(fields[3]), Unescape(fields[4])};
+    Mount mount{Unescape(fields[3]), Unescape(fields[4])};
     if (IsWithin(group, mount.group)) return mount;
-    if (found.folder.empty()) found = mount;
+    if (found.folder.empty()) found = std::move(mount);
   }
   return found;
 }
