@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import hyperparameter_operand, is_override, step_array, step_operand, step_range
+from ._arguments import (
+    NUMPYS_OWN,
+    hyperparameter_operand,
+    is_override,
+    step_array,
+    step_operand,
+    step_range,
+)
 from ._backend import ufunc_of
 from ._exact import Exact, infinity_bits
 from ._formula import float_step, formula
-
-_NUMPYS_OWN = frozenset(
-    (int, float, bool, list, tuple, range, np.ndarray, np.float64, np.float32, np.int64, np.int32)
-)
-"""The usual types that NumPy takes: told by one look, where the full question takes longer."""
 
 # ---------------------------------------------------------------- whose call it is
 
@@ -35,7 +37,7 @@ def namespace(*operands: Any) -> Any:
         If the arrays are of several libraries.
     """
     for operand in operands:
-        if type(operand) not in _NUMPYS_OWN:
+        if type(operand) not in NUMPYS_OWN:
             break
     else:
         return None
@@ -58,7 +60,7 @@ def _is_tensor(operand: Any) -> bool:
 
 
 def _is_foreign(operand: Any) -> bool:
-    if type(operand) in _NUMPYS_OWN or isinstance(operand, (np.ndarray, np.generic)):
+    if type(operand) in NUMPYS_OWN or isinstance(operand, (np.ndarray, np.generic)):
         return False
     if _is_tensor(operand):
         return True

@@ -267,12 +267,15 @@ def _at_grid(
     most = math.prod(x.size for x in (step, *hyper) if type(x) is np.ndarray)
     if most < LARGE and not narrow:
         return None
+    at = np.asarray(step)
+    flat = at.flags.forc and not any(getattr(x, "ndim", 0) for x in hyper)
+    if flat and out is None:
+        return None
     found = _plan(step, hyper, out, dtype)
     if found is None:
         return None
     result, arrays, arithmetic = found
-    at = np.asarray(step)
-    flat = at.flags.forc and result.flags.c_contiguous and all(x.ndim == 0 for x in arrays)
+    flat = flat and result.flags.c_contiguous
     if result.dtype == arithmetic and (flat or result.size < LARGE):
         return None
     if at.dtype.kind == "f":
