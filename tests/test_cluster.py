@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from invdecay import InverseTimeDecay, _files
 from support import arrays
 from support.arrays import Stop, chunks, stop_after
 from support.faults import mounted
+from support.processes import started_python
 
 distributed: Any = pytest.importorskip("distributed", reason="needs the extra invdecay[dask]")
 
@@ -264,20 +265,11 @@ if __name__ == "__main__":
 """
 
 
-@contextmanager
-def client_process(address: str, folder: Path, chunks: int) -> Iterator[subprocess.Popen[str]]:
+def client_process(
+    address: str, folder: Path, chunks: int
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start a process that lets a cluster write the array and prints what it raises."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CLIENT, address, str(chunks)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return started_python(CLIENT, address, str(chunks), cwd=folder)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

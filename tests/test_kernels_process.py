@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from invdecay import _backend
+from support.processes import shared_library
 
 pytestmark = pytest.mark.skipif(
     _backend.backend != "native", reason="these are dangers of native code"
@@ -145,14 +146,7 @@ def failing_mallocs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the library that lets allocations fail."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("the shim is for glibc")
-    library = tmp_path_factory.mktemp("shim") / "failing_mallocs.so"
-    source = Path(__file__).parent / "support" / "failing_mallocs.c"
-    command = ["cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source]
-    try:
-        subprocess.run(command, check=True)
-    except FileNotFoundError:
-        pytest.skip("no C compiler here")
-    return library
+    return shared_library("failing_mallocs", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from invdecay import storage
 from support.faults import CHUNK, OLD, SCHEDULE, hidden, npy, save
+from support.processes import shared_library
 
 STEPS = range(3, 3000)
 KINDS = ["afresh", "over an old table", "resumed"]
@@ -26,14 +27,7 @@ KINDS = ["afresh", "over an old table", "resumed"]
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the library that lets calls fail."""
-    library = tmp_path_factory.mktemp("shim") / "failing_calls.so"
-    source = Path(__file__).parent / "support" / "failing_calls.c"
-    command = ["cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", library, source]
-    try:
-        subprocess.run(command, check=True)
-    except FileNotFoundError:
-        pytest.skip("no C compiler here")
-    return library
+    return shared_library("failing_calls", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the shim is for glibc")

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,6 +26,7 @@ from invdecay.verification import configuration
 from support import arrays
 from support.arrays import Stop, hidden, inodes, inspect, stop_after, verify
 from support.faults import mounted
+from support.processes import started_python
 
 zarr: Any = pytest.importorskip("zarr", reason="needs the extra invdecay[dask]")
 pytest.importorskip("dask.array", reason="needs the extra invdecay[dask]")
@@ -517,20 +518,11 @@ to_zarr(InverseTimeDecay(0.1, 1000, 0.5), sys.argv[1], range(3, 6000), progress=
 """
 
 
-@contextmanager
-def child(path: Path, setup: str = "", progress: str = "pass") -> Iterator[subprocess.Popen[str]]:
+def child(
+    path: Path, setup: str = "", progress: str = "pass"
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start a process that writes the array."""
-    program = CHILD.format(setup=setup, progress=progress)
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    return started_python(CHILD.format(setup=setup, progress=progress), str(path))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -141,7 +141,7 @@ class Hidden:
                 self.close = stack.close
                 try:
                     made = self._open(stack)
-                except FileNotFoundError:  # removed by another call, or there is no folder
+                except FileNotFoundError:  # another call removed it, or the folder is missing
                     if tries_left:
                         continue
                     raise
